@@ -1,0 +1,18 @@
+"""Errors that a user can act on, shown as one line."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """What was wrong, where, what was expected and what to do, in one line."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; end a `UserError` or a missing input as one line on stderr and exit code 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} is missing; `dvc repro` makes what params.yaml names")

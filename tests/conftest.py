@@ -1,0 +1,39 @@
+"""What several tests use: the repository's root, its parameters, and MNIST, fetched once a machine."""
+
+import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
+
+import os
+from pathlib import Path
+
+import pooch
+import pytest
+
+from stages import fetch
+from stages.core import files, params
+from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes, sha256
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def settings() -> params.Params:
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def raw_mnist(settings: params.Params) -> Dataset:
+    """The real MNIST, from the user's cache when the digests of its files are right."""
+    cached = Path(pooch.os_cache("whichfix"), "mnist.npz")
+    digests = settings.sources.files
+    if cached.is_file():
+        arrays = files.read_npz(cached)
+        if all(sha256(idx_bytes(arrays[array])) == digests[name] for name, array in ARRAY_OF_FILE.items()):
+            return arrays
+    arrays = fetch.fetch(settings.sources, os.environ.get(fetch.FOLDER_VARIABLE))
+    files.write_npz(cached, arrays)
+    return arrays
