@@ -1,0 +1,30 @@
+"""Prepare the dataset of a case from raw MNIST: `python -m stages.prepare <case>`."""
+
+import argparse
+from pathlib import Path
+
+from stages.core import digits, errors, files, params
+
+RAW = Path("data/raw/mnist.npz")
+PREPARED = Path("data/prepared")
+
+
+def prepare(raw: digits.Dataset, dataset: params.Dataset, datasets: params.Datasets) -> digits.Dataset:
+    """The `dataset`, made of `raw` MNIST with its own settings in `datasets`."""
+    if dataset == "mnist":
+        return digits.mnist(raw, datasets.mnist.validation_split)
+    return digits.ex4(raw, datasets.ex4.examples_per_digit, datasets.ex4.side)
+
+
+def main() -> None:
+    """Write data/prepared/<case>.npz."""
+    settings = params.load()
+    parser = argparse.ArgumentParser(prog="python -m stages.prepare", description=__doc__)
+    parser.add_argument("case", choices=settings.cases)
+    case = parser.parse_args().case
+    prepared = prepare(files.read_npz(RAW), settings.cases[case].dataset, settings.datasets)
+    files.write_npz(PREPARED / f"{case}.npz", prepared)
+
+
+if __name__ == "__main__":
+    errors.run(main)
