@@ -1,0 +1,47 @@
+"""TensorFlow and Keras, without what their native libraries print while they start.
+
+These lines (no GPU found, oneDNN is on) obey no log level and say nothing to a user of a pipeline for the CPU.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; write it after all when the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with muted():
+    import keras
+    import tensorflow as tf
+
+    # The search for devices prints too; it would else come with the first tensor.
+    tf.config.list_logical_devices()
+
+
+def compiled(function: Function) -> Function:
+    """`function` of tensors as one XLA program, compiled anew for each new shape of its arguments."""
+    return cast(Function, tf.function(function, jit_compile=True))
+
+
+__all__ = ["compiled", "keras", "tf"]
