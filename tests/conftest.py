@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pooch
 import pytest
+from miniature import Miniature, run_pipeline
 
 from stages import fetch
 from stages.core import files, params
@@ -37,3 +38,14 @@ def raw_mnist(settings: params.Params) -> Dataset:
     arrays = fetch.fetch(settings.sources, os.environ.get(fetch.FOLDER_VARIABLE))
     files.write_npz(cached, arrays)
     return arrays
+
+
+@pytest.fixture(scope="session")
+def miniature(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
+    """The pipeline, run in small on made-up digits; to be read, not changed."""
+    return run_pipeline(root, tmp_path_factory.mktemp("miniature"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what takes longest, the pipeline end to end, to the end."""
+    items.sort(key=lambda item: item.path.name == "test_end_to_end.py")

@@ -9,10 +9,8 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; end a `UserError` or a missing input as one line on stderr and exit code 1."""
+    """Run a stage's `main`; end a `UserError` as one line on stderr and exit code 1."""
     try:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
-    except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing; `dvc repro` makes what params.yaml names")
