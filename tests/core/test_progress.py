@@ -1,0 +1,33 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.core import progress
+
+
+def test_no_bar_is_drawn_where_standard_error_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress.bar("title", 2) as advance:
+        advance("a note")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_on_a_terminal_the_bar_shows_its_title_note_and_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Rich's own way to be told that it writes to a terminal.
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+    with progress.bar("mnist-fixed", 2) as advance:
+        advance("seed 0 epoch 1")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "mnist-fixed seed 0 epoch 1" in shown.err
+    assert "1/2" in shown.err
+
+
+def test_a_line_is_there_at_once_also_when_piped(root: Path) -> None:
+    program = "import os\nfrom stages.core import progress\nprogress.say('a line')\nos._exit(0)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    assert ended.stdout == "a line\n"
