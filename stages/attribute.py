@@ -1,0 +1,107 @@
+"""configs/cells/<case>.json and prepared data -> attribution/<case>/: every cell of a case, and each fix's effects."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+
+from stages.core import errors, files, params, progress, statistics
+
+ACCURACIES = ("train_accuracy", "test_accuracy")
+# Of the bootstrap; the runs have seeds of their own.
+RNG_SEED = 0
+
+
+def train_cell(cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Train `cell` with every seed, as `train` trains a variant: a row a seed, accuracies of the final weights.
+
+    `final_loss` is the running loss of the last epoch.
+    """
+    # Only the processes that train import TensorFlow.
+    from stages.core.training import Trainer
+
+    trainer = Trainer(cell.run, data)
+    runs = [trainer.run(seed) for seed in seeds]
+    return pd.DataFrame(
+        {
+            "seed": [run.seed for run in runs],
+            "train_accuracy": [run.final["train"].accuracy for run in runs],
+            "test_accuracy": [run.final["test"].accuracy for run in runs],
+            "final_loss": [run.history[-1].loss for run in runs],
+            "diverged": [run.diverged for run in runs],
+        }
+    )
+
+
+def train_cells(
+    configs: params.CellConfigs,
+    data: Mapping[str, np.ndarray],
+    execution: params.Execution,
+    on_cell: Callable[[params.Cell, pd.DataFrame], None] = lambda cell, table: None,
+) -> list[pd.DataFrame]:
+    """Train every cell, side by side: the tables of `train_cell` in the order of `configs`.
+
+    `on_cell` is called as each cell ends, in whatever order that is.
+    """
+    jobs = (delayed(_numbered)(row, cell, configs.seeds, data) for row, cell in enumerate(configs.cells))
+    parallel = Parallel(execution.workers, backend=execution.backend, return_as="generator_unordered")
+    trained: dict[int, pd.DataFrame] = {}
+    for row, table in parallel(jobs):
+        trained[row] = table
+        on_cell(configs.cells[row], table)
+    return [trained[row] for row in range(len(configs.cells))]
+
+
+def _numbered(
+    row: int, cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.ndarray]
+) -> tuple[int, pd.DataFrame]:
+    return row, train_cell(cell, seeds, data)
+
+
+def cells_table(configs: params.CellConfigs, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One row a cell and seed: the case, a boolean a fix, then the columns of `train_cell`."""
+    named = []
+    for cell, table in zip(configs.cells, tables, strict=True):
+        on = {fix: fix in cell.fixes for fix in configs.fixes}
+        named.append(table.assign(case=configs.case, **on)[["case", *configs.fixes, *table.columns]])
+    return pd.concat(named, ignore_index=True)
+
+
+def effects(configs: params.CellConfigs, cells: pd.DataFrame) -> dict[str, Any]:
+    """`statistics.effects` of the fixes on each accuracy, from the rows of `cells_table`."""
+    shape = (len(configs.cells), len(configs.seeds))
+    return {
+        name: statistics.effects(configs.fixes, cells[name].to_numpy().reshape(shape), RNG_SEED) for name in ACCURACIES
+    }
+
+
+def main() -> None:
+    """Train every cell of the case that the command line names and attribute its gain to the fixes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case")
+    case = parser.parse_args().case
+    execution = params.load().execution
+    configs = params.CellConfigs.model_validate(files.read_json(Path("configs/cells") / f"{case}.json"))
+    data = files.read_npz(Path("data/prepared") / f"{case}.npz")
+
+    with progress.bar(f"cells of {case}", len(configs.cells)) as advance:
+
+        def on_cell(cell: params.Cell, table: pd.DataFrame) -> None:
+            name = " + ".join(cell.fixes) or "as posted"
+            advance(name)
+            means = ", ".join(f"{column.replace('_', ' ')} {table[column].mean():.4f}" for column in ACCURACIES)
+            progress.say(f"{case} {name}: {means}")
+
+        cells = cells_table(configs, train_cells(configs, data, execution, on_cell))
+
+    folder = Path("attribution") / case
+    files.write_csv(folder / "cells.csv", cells)
+    files.write_json(folder / "effects.json", effects(configs, cells))
+
+
+if __name__ == "__main__":
+    errors.run(main)
