@@ -1,6 +1,7 @@
 """configs/cells/<case>.json and prepared data -> attribution/<case>/: every cell of a case, and each fix's effects."""
 
 import argparse
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,12 @@ def train_cells(
     jobs = (delayed(_numbered)(row, cell, configs.seeds, data) for row, cell in enumerate(configs.cells))
     parallel = Parallel(execution.workers, backend=execution.backend, return_as="generator_unordered")
     trained: dict[int, pd.DataFrame] = {}
-    for row, table in parallel(jobs):
-        trained[row] = table
-        on_cell(configs.cells[row], table)
+    with warnings.catch_warnings():
+        # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        for row, table in parallel(jobs):
+            trained[row] = table
+            on_cell(configs.cells[row], table)
     return [trained[row] for row in range(len(configs.cells))]
 
 

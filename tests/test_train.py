@@ -93,6 +93,12 @@ def test_the_weights_are_those_that_made_the_predictions(
         np.testing.assert_allclose(predictions["confidence_test"][row], outputs.max(axis=1), rtol=1e-4)
 
 
+def test_a_variants_folder_holds_four_files_and_no_time(miniature: Miniature) -> None:
+    names = ["history.csv", "final.csv", "predictions.npz", "weights.safetensors"]
+    outs = {f"runs/ex4-fixed/{name}" for name in names}
+    assert miniature.written["train@ex4-fixed"] == outs | {"timings/ex4-fixed.json"}
+
+
 def test_a_network_that_can_learn_learns(miniature: Miniature) -> None:
     final = files.read_csv(results(miniature, "ex4-fixed") / "final.csv")
     assert (final[final["split"] == "train"]["accuracy"] > 0.5).all()

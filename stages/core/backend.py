@@ -38,6 +38,9 @@ with muted():
     # The search for devices prints too; it would else come with the first tensor.
     tf.config.list_logical_devices()
 
+# It would warn that several configurations in one process are compiled one by one, which is what is wanted.
+tf.get_logger().setLevel("ERROR")
+
 
 def compiled(function: Function) -> Function:
     """`function` of tensors as one XLA program, compiled anew for each new shape of its arguments."""

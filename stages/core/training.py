@@ -101,6 +101,10 @@ class Trainer:
         self.targets = {split: tf.constant(targets_of(config, labels)) for split, labels in self.labels.items()}
         self.model = network.build_model(config, data["x_train"].shape[1])
         self.loss = loss_of(config)
+        # Of each trainer its own, so that what is compiled for it goes when it goes.
+        self._compiled_epoch = compiled(self._epoch)
+        self._compiled_forward = compiled(self._forward)
+        self._compiled_whole_gradient = compiled(self._whole_gradient)
         if not isinstance(config.optimizer, Tnc):
             self.optimizer = network.build_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
@@ -139,7 +143,7 @@ class Trainer:
 
     def evaluate(self, split: str) -> Evaluation:
         """The outputs of the present weights on `split`."""
-        losses, penalty, predicted, confidence = self._forward(self.examples[split], self.targets[split])
+        losses, penalty, predicted, confidence = self._compiled_forward(self.examples[split], self.targets[split])
         return Evaluation(
             # The exact sum has one value, in whatever order a machine adds.
             loss=_mean(losses.numpy()) + float(penalty),
@@ -153,7 +157,7 @@ class Trainer:
             variable.assign(value)
         n_examples = len(self.labels["train"])
         for order in islice(orders, self.config.epochs):
-            loss, correct = self._epoch(self.examples["train"], self.targets["train"], tf.constant(order))
+            loss, correct = self._compiled_epoch(self.examples["train"], self.targets["train"], tf.constant(order))
             yield self._report(float(loss) / n_examples, int(correct) / n_examples)
 
     def _report(self, loss: float, accuracy: float) -> Epoch:
@@ -162,7 +166,6 @@ class Trainer:
         validation = self.evaluate("validation")
         return Epoch(loss, accuracy, validation.loss, validation.accuracy)
 
-    @compiled
     def _epoch(self, examples: tf.Tensor, targets: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One pass over the examples in `order`: the sum of the losses (float64) and the number of right answers.
 
@@ -204,7 +207,6 @@ class Trainer:
     def _penalty(self) -> tf.Tensor:
         return tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0, self.config.dtype)
 
-    @compiled
     def _forward(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Losses [n] and the penalty beside them, digits answered [n], and their outputs [n]."""
         outputs = self.model(tf.cast(examples, self.config.dtype), training=False)
@@ -242,7 +244,7 @@ class Trainer:
 
         def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
             self._assign(vector)
-            loss, gradient, correct = self._whole_gradient(self.examples["train"], self.targets["train"])
+            loss, gradient, correct = self._compiled_whole_gradient(self.examples["train"], self.targets["train"])
             calls.append(self._report(float(loss), int(correct) / n_examples))
             return float(loss), gradient.numpy()
 
@@ -260,7 +262,6 @@ class Trainer:
             variable.assign(vector[start : start + size].reshape(variable.shape))
             start += size
 
-    @compiled
     def _whole_gradient(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loss, its gradient as one vector, and the number of right answers, all examples in one batch."""
         loss, gradients, outputs = self._value_and_gradients(examples, targets)

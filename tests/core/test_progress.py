@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,5 +30,8 @@ def test_on_a_terminal_the_bar_shows_its_title_note_and_count(
 
 def test_a_line_is_there_at_once_also_when_piped(root: Path) -> None:
     program = "import os\nfrom stages.core import progress\nprogress.say('a line')\nos._exit(0)"
-    ended = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
     assert ended.stdout == "a line\n"
