@@ -1,0 +1,183 @@
+"""The MLflow store: a look at it that needs no MLflow where it is SQLite, and the writing of whole runs."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from stages.core.errors import UserError
+from stages.core.tracking import KEY_TAG, PARENT_TAG, StoredRun
+
+if TYPE_CHECKING:
+    from stages.core.run_content import Content
+
+DEFAULT_FILE = "mlflow.db"
+# MLflow's limit for one request.
+METRICS_A_BATCH = 1000
+
+ENVIRONMENT = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow's own 7 retries take minutes to tell that a server is not there.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+}
+
+STORED_RUNS = """
+    SELECT runs.run_uuid, key.value, runs.status = 'FINISHED', parent.value, runs.artifact_uri
+    FROM runs
+    JOIN experiments ON experiments.experiment_id = runs.experiment_id AND experiments.lifecycle_stage = 'active'
+    JOIN tags AS key ON key.run_uuid = runs.run_uuid AND key.key = ?
+    LEFT JOIN tags AS parent ON parent.run_uuid = runs.run_uuid AND parent.key = ?
+    WHERE runs.lifecycle_stage = 'active'
+"""
+
+
+def tracking_uri() -> str:
+    """Where the store is: MLFLOW_TRACKING_URI, else mlflow.db in the current folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_FILE).absolute()}"
+
+
+def look(uri: str) -> list[StoredRun] | None:
+    """The runs of this project in an SQLite store, read without MLflow; None where only MLflow can tell."""
+    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not uri.startswith("sqlite:///") or not file.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            rows = database.execute(STORED_RUNS, (KEY_TAG, PARENT_TAG)).fetchall()
+    except sqlite3.Error:
+        return None
+    return [StoredRun(run_id, key, bool(done), parent, artifacts) for run_id, key, done, parent, artifacts in rows]
+
+
+def artifacts_exist(run: StoredRun) -> bool:
+    """Whether the folder of a run's artifacts is there, as far as this machine can tell."""
+    parts = urlsplit(run.artifacts or "")
+    return parts.scheme not in ("", "file") or Path(unquote(parts.path)).is_dir()
+
+
+class Store:
+    """An MLflow store, by MLflow's client.
+
+    Raises
+    ------
+    UserError
+        From every method, when the store is not reachable or refuses.
+    """
+
+    def __init__(self, uri: str) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+
+        self.uri = uri
+        self.experiments: dict[str, str] = {}
+        self._datasets: dict[str, Any] = {}
+        with self._errors():
+            self.client = MlflowClient(uri)
+
+    def open(self, case: str, tags: Mapping[str, str]) -> None:
+        """Find the experiment of `case`, or make it with `tags`."""
+        name = f"whichfix-{case}"
+        with self._errors():
+            experiment = self.client.get_experiment_by_name(name)
+            if experiment is None:
+                self.experiments[case] = self.client.create_experiment(name, tags=dict(tags))
+                return
+            if experiment.lifecycle_stage != "active":
+                # A deleted experiment keeps its name, so that none can be made in its place.
+                self.client.restore_experiment(experiment.experiment_id)
+            self.experiments[case] = experiment.experiment_id
+
+    def runs(self) -> list[StoredRun]:
+        """The runs of this project in the experiments that are open."""
+        found: list[StoredRun] = []
+        token = None
+        while True:
+            with self._errors():
+                page = self.client.search_runs(
+                    list(self.experiments.values()), f"tags.`{KEY_TAG}` LIKE '%'", page_token=token
+                )
+            for run in page:
+                tags = run.data.tags
+                done = run.info.status == "FINISHED"
+                found.append(StoredRun(run.info.run_id, tags[KEY_TAG], done, tags.get(PARENT_TAG)))
+            token = page.token
+            if not token:
+                return found
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run; MLflow keeps it among the deleted ones."""
+        with self._errors():
+            self.client.delete_run(run_id)
+
+    def dataset(self, path: str, digest: str) -> Any:
+        """The training split of prepared data as MLflow's dataset, its name that of the file."""
+        from mlflow.data import sources
+        from mlflow.data.numpy_dataset import NumpyDataset
+
+        from stages.core import files
+
+        if path not in self._datasets:
+            data = files.read_npz(Path(path))
+            source = sources.LocalArtifactDatasetSource(path)  # type: ignore[attr-defined]  # made when imported
+            self._datasets[path] = NumpyDataset(
+                data["x_train"], source, data["y_train"], Path(path).stem, digest
+            )._to_mlflow_entity()
+        return self._datasets[path]
+
+    @contextmanager
+    def add(
+        self, case: str, name: str, content: "Content", tags: Mapping[str, str], dataset: Any, start: int
+    ) -> Iterator[str]:
+        """Make a run and give its id; it is finished when the block ends, and only then counts as held.
+
+        `start` is in milliseconds since 1970; the run is as long as the content's wall time.
+        """
+        from mlflow.entities import DatasetInput, InputTag, Metric, Param
+
+        with self._errors():
+            run_id: str = self.client.create_run(self.experiments[case], start, dict(tags), name).info.run_id
+            self.client.log_batch(run_id, params=[Param(*item) for item in content.parameters.items()])
+            metrics = [Metric(key, value, start, step) for key, value, step in content.metrics]
+            for first in range(0, len(metrics), METRICS_A_BATCH):
+                self.client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])
+            if dataset is not None:
+                context = [InputTag("mlflow.data.context", "training")]
+                self.client.log_inputs(run_id, [DatasetInput(dataset, context)])
+            if content.artifacts:
+                with tempfile.TemporaryDirectory() as folder:
+                    for path, data in content.artifacts.items():
+                        file = Path(folder, path)
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        file.write_bytes(data)
+                    self.client.log_artifacts(run_id, folder)
+            for path, table in content.tables.items():
+                self.client.log_table(run_id, table, path)
+        yield run_id
+        with self._errors():
+            self.client.set_terminated(run_id, end_time=start + round(1000 * (content.seconds or 0)))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            parts = urlsplit(self.uri)
+            # A password in the address is nobody's to read.
+            address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            reason = " ".join(str(error).split()).replace(self.uri, address)
+            raise UserError(f"the MLflow store {address} (MLFLOW_TRACKING_URI): {shortened(reason)}") from None
+
+
+def shortened(text: str, length: int = 240) -> str:
+    """`text`, cut to `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."

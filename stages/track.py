@@ -1,0 +1,284 @@
+"""Results -> MLflow: adds the runs that the store lacks, and changes none that it holds.
+
+The default store is mlflow.db, which a bare `mlflow ui` beside it shows; MLFLOW_TRACKING_URI names another.
+`dvc repro` runs this stage every time, since DVC cannot see the store: so it takes a cheap look first, and imports
+MLflow and all that draws only when something is missing.
+"""
+
+import contextlib
+import csv
+import getpass
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from stages.core import errors, store, tracking
+from stages.core.tracking import Changes, RunSpec, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stages.core.params import Case, VariantConfig
+    from stages.core.run_content import Content
+
+PACKAGES = ("dvc", "keras", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
+
+
+# The page shows no metrics until they are chosen, or a view that is saved with the experiment.
+VIEW = "Accuracy and gain"
+VIEW_COLUMNS = [
+    "params.`fixes`",
+    "metrics.`gain`",
+    "metrics.`test_accuracy`",
+    "metrics.`train_gain`",
+    "metrics.`train_accuracy`",
+    "metrics.`final_loss`",
+]
+
+
+def read_specs() -> tuple[dict[str, Stage], list[RunSpec]]:
+    """The stages of dvc.lock, and the runs that DVC's results amount to."""
+    stages = tracking.locked_stages(yaml.load(_text("dvc.lock"), yaml.CSafeLoader))
+    configs = {path.stem: json.loads(_text(path)) for path in Path("configs").glob("*.json")}
+    metrics = json.loads(_text("reports/metrics.json"))
+    references = list(csv.DictReader(_text("reports/references.csv").splitlines()))
+    return stages, tracking.run_specs(stages, configs, metrics, references)
+
+
+def _text(path: Path | str) -> str:
+    # stages.core.files would do, but that it imports pandas.
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        advice = "run `dvc repro`, which makes it, in the folder that holds dvc.yaml"
+        raise errors.UserError(f"{path} is missing; {advice}") from None
+
+
+class Results:
+    """DVC's results, as the contents of runs."""
+
+    def __init__(self) -> None:
+        from stages.core import params
+
+        self.parameters = params.load()
+        self.metrics: dict[str, Any] = json.loads(_text("reports/metrics.json"))
+
+    def content(self, spec: RunSpec) -> "Content":
+        """What the run of `spec` shows."""
+        makers: dict[str, Callable[[RunSpec, Case], Content]] = {
+            "variant": self._variant,
+            "seed": self._seed,
+            "baseline": self._baseline,
+            "probe": self._probe,
+            "attribution": self._attribution,
+            "references": self._references,
+        }
+        return makers[spec.kind](spec, self.parameters.cases[spec.case])
+
+    def order(self, spec: RunSpec) -> tuple[str, int]:
+        """Sorts runs as params.yaml lists them: within a case its variants, its baselines, and the rest."""
+        names = [*self.parameters.variants]
+        names += [f"{name}-{model}" for name, case in self.parameters.cases.items() for model in case.baselines]
+        return spec.case, names.index(spec.name) if spec.name in names else len(names)
+
+    def _variant(self, spec: RunSpec, case: "Case") -> "Content":
+        from stages.core import files, run_content
+
+        curves = files.read_csv(Path(f"reports/curves/{spec.case}.csv"))
+        return run_content.variant(
+            _config(spec.name),
+            case,
+            self.metrics[spec.name],
+            curves[curves["variant"] == spec.name],
+            _counts(spec.name),
+            _seconds(spec.name),
+        )
+
+    def _seed(self, spec: RunSpec, case: "Case") -> "Content":
+        from stages.core import files, run_content
+
+        assert spec.seed is not None
+        history, final = (files.read_csv(Path(f"runs/{spec.name}/{name}.csv")) for name in ("history", "final"))
+        return run_content.seed(
+            _config(spec.name), spec.seed, self.metrics[spec.name], history, final, _seconds(spec.name)
+        )
+
+    def _baseline(self, spec: RunSpec, case: "Case") -> "Content":
+        from stages.core import run_content
+
+        model = spec.name.removeprefix(f"{spec.case}-")
+        return run_content.baseline(spec.case, model, case, self.metrics[spec.name], _counts(spec.name))
+
+    def _probe(self, spec: RunSpec, case: "Case") -> "Content":
+        from stages.core import files, run_content
+
+        return run_content.probe(spec.case, case, files.read_csv(Path("probe/probe.csv")))
+
+    def _attribution(self, spec: RunSpec, case: "Case") -> "Content":
+        from stages.core import files, run_content
+
+        folder = Path("attribution") / spec.case
+        return run_content.attribution(
+            spec.case, case, files.read_csv(folder / "cells.csv"), files.read_json(folder / "effects.json")
+        )
+
+    def _references(self, spec: RunSpec, case: "Case") -> "Content":
+        from stages.core import files, run_content
+
+        table = files.read_csv(Path("reports/references.csv"))
+        return run_content.references(spec.case, case, table[table["case"] == spec.case])
+
+
+def _config(variant: str) -> "VariantConfig":
+    from stages.core import params
+
+    return params.VariantConfig.model_validate_json(_text(f"configs/{variant}.json"))
+
+
+def _counts(name: str) -> "np.ndarray":
+    from stages.core import files
+
+    return files.read_csv(Path(f"reports/confusion/{name}.csv")).pivot_table("count", "actual", "predicted").to_numpy()
+
+
+def _seconds(variant: str) -> dict[str, float]:
+    """Wall time by seed; none where the results came from DVC's cache."""
+    file = Path(f"timings/{variant}.json")
+    return json.loads(_text(file)) if file.is_file() else {}
+
+
+def experiment_tags(case: "Case") -> dict[str, str]:
+    """The tags of the experiment of `case`: its question, and a saved view of its runs for MLflow's page."""
+    view = json.dumps({"selectedColumns": VIEW_COLUMNS})
+    return {
+        "mlflow.note.content": f"{case.title} ([the question]({case.source}))",
+        # Without it the page asks what kind of experiment this is.
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.sharedViewState.accuracy_and_gain": json.dumps({"name": VIEW, "createdAt": 0, "state": view}),
+        "title": case.title,
+        "source": case.source,
+    }
+
+
+def provenance() -> dict[str, str]:
+    """The tags that say where and with what the runs were tracked."""
+    tags = {f"version.{package}": metadata.version(package) for package in PACKAGES}
+    tags["version.python"] = platform.python_version()
+    if commit := _git("rev-parse", "--verify", "HEAD"):
+        tags["mlflow.source.git.commit"] = commit
+        tags["mlflow.source.git.dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc.experiment"] = experiment
+    # In a container the user may have no name.
+    with contextlib.suppress(KeyError, OSError):
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers; None where there is no git, no repository or no commit."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def run_tags(spec: RunSpec, stage: Stage, case: "Case", parent_id: str | None) -> dict[str, str]:
+    """The tags that a run is found by, and what of DVC it shows."""
+    tags = {
+        tracking.KEY_TAG: spec.key,
+        "kind": spec.kind,
+        "post": case.source,
+        "dvc.stage": spec.stage,
+        "mlflow.source.name": f"stages/{spec.stage.partition('@')[0]}.py",
+        "mlflow.source.type": "LOCAL",
+    }
+    if spec.kind != "references":
+        tags["dvc.outs"] = json.dumps(stage.outs)
+    return tags if parent_id is None else tags | {tracking.PARENT_TAG: parent_id}
+
+
+def add(
+    changes: Changes, target: store.Store, results: Results, stages: Mapping[str, Stage], advance: Callable[[str], None]
+) -> None:
+    """Delete what an interrupted `track` left, and add every missing run."""
+    for run_id in changes.leftovers:
+        target.delete(run_id)
+    shared = provenance()
+    missing = sorted(changes.missing, key=results.order)
+    # MLflow lists the newest run first, so the first of params.yaml is made the newest.
+    clock = round(1000 * time.time()) + sum(1 + len(spec.children) for spec in missing) + len(changes.children)
+
+    def add_run(spec: RunSpec, parent_id: str | None) -> None:
+        nonlocal clock
+        clock -= 1
+        stage = stages[spec.stage]
+        content = results.content(spec)
+        tags = shared | run_tags(spec, stage, results.parameters.cases[spec.case], parent_id) | content.tags
+        if content.description:
+            tags["mlflow.note.content"] = content.description
+        # The experiment is the case.
+        name = spec.name.removeprefix(f"{spec.case}-")
+        if spec.seed is not None:
+            name = f"seed {spec.seed} of {name}"
+        read = tracking.dataset_of(stage)
+        dataset = target.dataset(*read) if read else None
+        with target.add(spec.case, name, content, tags, dataset, clock) as run_id:
+            advance(spec.name)
+            for child in spec.children:
+                add_run(child, run_id)
+
+    for parent_id, child in changes.children:
+        add_run(child, parent_id)
+    for spec in missing:
+        add_run(spec, None)
+
+
+def counted(number: int, name: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def main() -> None:
+    """Bring the store up to date with DVC's results."""
+    stages, specs = read_specs()
+    uri = store.tracking_uri()
+    held = store.look(uri)
+    if held is not None and not tracking.changes(specs, held):
+        print("MLflow store is up to date")
+        wanted = {spec.key for spec in specs}
+        if lost := [run for run in held if run.key in wanted and not store.artifacts_exist(run)]:
+            runs = counted(len(lost), "run")
+            print(f"the artifacts of {runs} are gone, such as {lost[0].artifacts} (moved or deleted?)")
+            print("to have them again, delete the store and its artifacts: `dvc repro` makes both anew")
+        return
+
+    from stages.core import progress
+
+    results = Results()
+    target = store.Store(uri)
+    for name in {spec.case: None for spec in specs}:
+        target.open(name, experiment_tags(results.parameters.cases[name]))
+    changes = tracking.changes(specs, target.runs())
+    if not changes:
+        print("MLflow store is up to date")
+        return
+    children = len(changes.children) + sum(len(spec.children) for spec in changes.missing)
+    with progress.bar("MLflow", len(changes.missing) + children) as advance:
+        add(changes, target, results, stages, advance)
+    left = f", {len(changes.leftovers)} left unfinished by an earlier track removed" if changes.leftovers else ""
+    print(f"MLflow: {counted(len(changes.missing), 'run')} and {counted(children, 'child run')} added{left}")
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        print(f"see them with: mlflow ui (an experiment's Views has '{VIEW}')")
+
+
+if __name__ == "__main__":
+    errors.run(main)
