@@ -1,0 +1,194 @@
+"""The real pipeline, by DVC in a Git repository of its own, on the real MNIST, with few fixes, seeds and epochs."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.core import files
+from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes
+
+VARIANTS = {
+    "mnist-as_posted": {"case": "mnist", "fixes": []},
+    "mnist-fixed": {"case": "mnist", "fixes": ["softmax_output", "scaled_inputs"]},
+    "ex4-as_posted": {"case": "ex4", "fixes": []},
+}
+
+
+def short_content(path: Path) -> dict[str, Any]:
+    """The params.yaml at `path` with what takes long cut short, the posts' own settings kept."""
+    content: dict[str, Any] = YAML(typ="safe").load(path)
+    content["seeds"] = [0, 1]
+    content["variants"] = VARIANTS
+    cases = content["cases"]
+    cases["mnist"]["as_posted"]["epochs"] = cases["ex4"]["as_posted"]["epochs"] = 2
+    cases["ex4"]["fixes"] = {"adam": cases["ex4"]["fixes"]["adam"]}
+    del cases["mnist"]["fixes"]["wider_hidden"]
+    content["probe"]["zeros"] = [10]
+    # Of the processes that import TensorFlow each takes seconds.
+    content["execution"] = {"backend": "threading", "workers": 1}
+    for case, block in cases.items():
+        # No published number but of what is still measured.
+        block["published"] = [claim for claim in block["published"] if claim["name"] in VARIANTS]
+        block["baselines"] = {name: {**one, "max_iter": 5} for name, one in block["baselines"].items()}
+        assert block["published"], case
+    return content
+
+
+class Project:
+    """A Git repository with the project's code, and DVC to run in it as a user does."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.content: dict[str, Any] = {}
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=600
+        )
+
+    def succeed(self, *command: str) -> str:
+        ended = self.run(*command)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def dvc(self, *arguments: str) -> str:
+        return self.succeed(sys.executable, "-m", "dvc", *arguments)
+
+    def commit(self) -> None:
+        self.succeed("git", "add", "--all")
+        self.succeed("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all")
+
+    def write_params(self, content: dict[str, Any]) -> None:
+        YAML(typ="safe").dump(content, self.folder / "params.yaml")
+
+    def contents(self, *folders: str) -> dict[str, bytes]:
+        found = [path for name in folders for path in (self.folder / name).rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in found}
+
+
+def ran(output: str) -> set[str]:
+    """The stages that `dvc repro` says it runs."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")}
+
+
+@pytest.fixture(scope="module")
+def project(root: Path, raw_mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The repository, after its first `dvc repro`."""
+    folder, mnist = tmp_path_factory.mktemp("end_to_end"), tmp_path_factory.mktemp("mnist")
+    for name, array in ARRAY_OF_FILE.items():
+        (mnist / name).write_bytes(idx_bytes(raw_mnist[array]))
+    shutil.copytree(root / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, folder / name)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))
+    }
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["WHICHFIX_MNIST_DIR"] = str(mnist)
+    made = Project(folder, environment)
+    made.content = short_content(root / "params.yaml")
+    made.write_params(made.content)
+    made.succeed("git", "init", "--quiet")
+    made.commit()
+    made.dvc("repro")
+    made.commit()
+    return made
+
+
+def test_dvc_lock_holds_every_stage(project: Project) -> None:
+    declared = YAML(typ="safe").load(project.folder / "dvc.yaml")["stages"]
+    keys = {"${cases}": project.content["cases"], "${variants}": VARIANTS}
+    expected = {
+        f"{name}@{key}" if "foreach" in stage else name
+        for name, stage in declared.items()
+        for key in (keys[stage["foreach"]] if "foreach" in stage else [""])
+    }
+    assert YAML(typ="safe").load(project.folder / "dvc.lock")["stages"].keys() == expected
+
+
+def test_the_metrics_hold_every_variant_and_baseline_with_every_seed(project: Project) -> None:
+    metrics = files.read_json(project.folder / "reports" / "metrics.json")
+    baselines = {f"{case}-{name}" for case, block in project.content["cases"].items() for name in block["baselines"]}
+    assert metrics.keys() == VARIANTS.keys() | baselines
+    for name in VARIANTS:
+        for figure in (
+            "train_accuracy",
+            "test_accuracy",
+            "train_loss",
+            "test_loss",
+            "final_loss",
+            "gain",
+            "train_gain",
+        ):
+            assert metrics[name][figure]["finite"]
+            assert metrics[name][figure]["per_seed"].keys() == {"0", "1"}
+    assert metrics["mnist-fixed"]["gain"]["mean"] > 0.75
+
+
+def test_the_figures_of_the_post_come_out_to_the_printed_digit(project: Project) -> None:
+    references = files.read_csv(project.folder / "reports" / "references.csv")
+    printed = references[references["claim"].str.match("(val_)?(loss|acc): ")]
+    assert len(printed) == 4
+    assert printed["agrees"].all()
+
+
+def test_what_git_does_not_ignore_is_small_and_of_no_store(project: Project) -> None:
+    committed = project.succeed("git", "ls-files").splitlines()
+    assert "reports/metrics.json" in committed
+    assert not [path for path in committed if path.startswith(("data/", "runs/", "timings/", "mlflow"))]
+    assert max((project.folder / path).stat().st_size for path in committed) < 5e6
+
+
+def test_with_nothing_edited_nothing_runs_and_nothing_changes(project: Project) -> None:
+    assert ran(project.dvc("repro")) <= {"track"}
+    assert project.succeed("git", "status", "--porcelain") == ""
+
+
+def test_dvc_shows_the_metrics_and_the_parameters_that_differ(project: Project) -> None:
+    shown = project.dvc("metrics", "show", "--json")
+    metrics = files.read_json(project.folder / "reports" / "metrics.json")
+    assert json.dumps(metrics["mnist-fixed"]["test_accuracy"]["mean"]) in shown
+
+    content = project.content | {"seeds": [0, 1, 2]}
+    project.write_params(content)
+    try:
+        assert "seeds" in project.dvc("params", "diff")
+    finally:
+        project.write_params(project.content)
+    assert project.dvc("metrics", "diff") == ""
+
+
+def test_a_params_yaml_that_is_refused_ends_dvc_repro_with_one_line_and_overwrites_nothing(project: Project) -> None:
+    outs = ("data", "configs", "runs", "baselines", "probe", "attribution", "reports")
+    before = project.contents(*outs)
+    content = copy.deepcopy(project.content)
+    content["cases"]["mnist"]["fixes"]["scaled_inputs"]["set"]["input_scale"] = 0
+    project.write_params(content)
+    try:
+        ended = project.run(sys.executable, "-m", "dvc", "repro")
+    finally:
+        project.write_params(project.content)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    place = "params.yaml: cases.mnist.fixes.scaled_inputs.set.input_scale"
+    expected = [f"error: {place}: 0; accepted: a number above 0"]
+    assert [line for line in said.splitlines() if line.startswith("error: ")] == expected
+    assert "Traceback" not in said
+    assert project.contents(*outs) == before
+
+
+def test_an_experiment_runs_just_what_its_setting_touches(project: Project) -> None:
+    output = project.dvc("exp", "run", "--name=retitled", "--set-param", "cases.ex4.title=another")
+    assert ran(output) - {"track", "report"} == {"plan", "evaluate"}
+    assert YAML(typ="safe").load(project.folder / "params.yaml")["cases"]["ex4"]["title"] == "another"
+    assert "retitled" in project.dvc("exp", "list")

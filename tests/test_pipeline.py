@@ -1,0 +1,205 @@
+"""What dvc.yaml, requirements.lock and the layout say, against what the code does."""
+
+import ast
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+from miniature import Miniature
+from ruamel.yaml import YAML
+
+# Of DVC's own code, on its own dependency.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(path for path in (ROOT / "stages").rglob("*.py") if path.name != "__init__.py")
+STAGE_MODULES = [path for path in MODULES if path.parent == ROOT / "stages"]
+
+
+def packages(path: Path) -> set[Path]:
+    """The ``__init__.py`` that are run before the module at `path`."""
+    return {folder / "__init__.py" for folder in path.parents if folder.is_relative_to(ROOT / "stages")}
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything in `node` that can run, so not what only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if not is_for_types(child):
+            yield child
+            yield from statements(child)
+
+
+@cache
+def imported(path: Path) -> frozenset[Path]:
+    """The project's files that the module at `path` imports, anywhere in it."""
+    names: set[str] = set()
+    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = [ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.split(".")[0] == "stages"]
+    return frozenset(file for file in files if file.is_file())
+
+
+def closure(path: Path) -> set[Path]:
+    """The project's files that run when the module at `path` does."""
+    found: set[Path] = set()
+    waiting = {path}
+    while waiting:
+        file = waiting.pop()
+        found.add(file)
+        waiting |= (imported(file) | packages(file)) - found
+    return found
+
+
+def relative(paths: set[Path]) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def repository(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
+    """A DVC repository in which the pipeline ran, in small, and every result is committed to DVC."""
+    folder = tmp_path_factory.mktemp("repository") / "copy"
+    shutil.copytree(miniature.folder, folder)
+    shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with Repo.init(no_scm=True) as repo:
+            repo.commit(force=True)
+        with Repo() as repo:
+            yield repo
+
+
+def stages_of(repo: Repo) -> dict[str, Any]:
+    """DVC's stages by name, its templates filled in by DVC itself."""
+    return {stage.addressing: stage for stage in repo.index.stages}
+
+
+def paths(repo: Repo, entries: list[Any]) -> set[str]:
+    return {Path(entry.fs_path).relative_to(repo.root_dir).as_posix() for entry in entries if entry.protocol == "local"}
+
+
+def test_the_code_that_a_stage_declares_is_the_code_that_it_runs(repository: Repo) -> None:
+    for name, stage in stages_of(repository).items():
+        module = re.fullmatch(r"python -m stages\.(\w+)( .*)?", stage.cmd)
+        assert module, stage.cmd
+        declared = {path for path in paths(repository, stage.deps) if path.startswith("stages/")}
+        runs = relative(closure(ROOT / "stages" / f"{module[1]}.py"))
+        assert {path for path in declared if path.endswith(".py")} == runs, name
+        assert all((ROOT / path).exists() for path in declared), name
+
+
+def test_the_imports_that_are_followed_are_those_that_python_follows() -> None:
+    # Of this process, which has imported more; but nothing of the project that the closure does not know.
+    path = ROOT / "stages" / "train.py"
+    found = relative(closure(path))
+    assert {"stages/__init__.py", "stages/core/__init__.py", "stages/core/runtime.py", "stages/core/losses.py"} <= found
+    module = sys.modules["stages.core.training"]
+    assert module.__file__ is not None
+    used = {value.__name__ for value in vars(module).values() if getattr(value, "__name__", "").startswith("stages.")}
+    assert {f"{name.replace('.', '/')}.py" for name in used} <= relative(closure(Path(module.__file__)))
+
+
+def test_what_a_stage_declares_as_outs_is_what_it_writes(repository: Repo, miniature: Miniature) -> None:
+    declared = {name: paths(repository, stage.outs) for name, stage in stages_of(repository).items()}
+    # `track` writes to a store that is none of DVC's.
+    assert declared.pop("track", set()) == set()
+    assert declared.keys() == miniature.written.keys()
+    for name, outs in declared.items():
+        written = {path for path in miniature.written[name] if not path.startswith("timings/")}
+        assert {path for path in written if not any(Path(path).is_relative_to(out) for out in outs)} == set(), name
+        assert {out for out in outs if not any(Path(path).is_relative_to(out) for path in written)} == set(), name
+
+
+def test_what_a_stage_reads_of_the_others_it_declares(repository: Repo) -> None:
+    # A stage that is run before what it depends on would read old results.
+    outs = {out: name for name, stage in stages_of(repository).items() for out in paths(repository, stage.outs)}
+    for name, stage in stages_of(repository).items():
+        for path in paths(repository, stage.deps):
+            if not path.startswith("stages/") and path != "params.yaml":
+                assert any(Path(out).is_relative_to(path) or Path(path).is_relative_to(out) for out in outs), (
+                    name,
+                    path,
+                )
+
+
+def test_with_nothing_edited_nothing_is_run(repository: Repo) -> None:
+    assert {stage.addressing for stage in repository.reproduce(dry=True)} <= {"track"}
+
+
+def test_after_an_edit_of_one_fix_dvc_retrains_just_what_contains_it(
+    repository: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(repository.root_dir, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    yaml = YAML()
+    content = yaml.load(folder / "params.yaml")
+    content["cases"]["ex4"]["fixes"]["adam"]["set"]["hidden_activation"] = "tanh"
+    yaml.dump(content, folder / "params.yaml")
+    with Repo(str(folder)) as repo:
+        assert {stage.addressing for stage in repo.reproduce("plan")} == {"plan"}
+        planned = {stage.addressing for stage in repo.reproduce(dry=True)}
+    trained = {name for name in planned if name.startswith(("prepare", "train", "baseline", "probe", "attribute"))}
+    assert trained == {"train@ex4-fixed", "attribute@ex4"}
+
+
+def test_every_stage_has_its_module_and_every_module_its_stage() -> None:
+    declared = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    assert {path.stem for path in STAGE_MODULES} == set(declared)
+
+
+@pytest.mark.parametrize("path", STAGE_MODULES, ids=lambda path: path.stem)
+def test_a_stage_imports_no_other_stage(path: Path) -> None:
+    assert closure(path) & set(STAGE_MODULES) == {path}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_every_module_has_a_test_module(path: Path) -> None:
+    mirrored = ROOT / "tests" / path.relative_to(ROOT / "stages").with_name(f"test_{path.name}")
+    assert mirrored.is_file()
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+# A requirement and its hashes, which follow on lines that are joined by backslashes.
+ENTRIES = [entry for entry in re.sub(r"\\\n\s*", "", LOCK).splitlines() if not entry.startswith("#")]
+
+
+def test_the_lock_pins_one_version_of_each_package_by_hashes() -> None:
+    names = []
+    for entry in ENTRIES:
+        match = re.fullmatch(r"([\w.-]+)==[\w.!+]+( ; [^#]+?)?(\s*--hash=sha256:[0-9a-f]{64})+\s*", entry)
+        assert match, entry
+        names.append(canonical(match[1]))
+    assert len(names) == len(set(names)) > 50
+
+
+def test_the_lock_pins_every_direct_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    pinned = {canonical(entry.split("==")[0]) for entry in ENTRIES}
+    assert {canonical(re.split(r"[\[<>=~!; ]", name)[0]) for name in wanted} <= pinned
+
+
+def test_the_lock_has_no_address_and_no_option() -> None:
+    assert "://" not in LOCK
+    assert set(re.findall(r"(?<!\S)--?\w[\w-]*", "\n".join(ENTRIES))) == {"--hash"}
