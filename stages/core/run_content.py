@@ -247,20 +247,15 @@ def probe(case_name: str, case: Case, table: pd.DataFrame) -> Content:
 def attribution(case_name: str, case: Case, cells: pd.DataFrame, effects: Mapping[str, Any]) -> Content:
     """The run of a case's attribution; `cells` and `effects` are cells.csv and effects.json of attribution/<case>/.
 
-    A metric ``<accuracy>.<effect>/<fix>`` is an effect of a fix; the accuracy that the case is judged by comes first.
+    A metric ``<accuracy>.<effect>/<fix>`` is an effect of a fix, whose interval is in the artifact effects.json; the
+    accuracy that the case is judged by comes first.
     """
-    judged = [case.judged_by, *sorted(effects.keys() - {case.judged_by})]
     points: list[tuple[str, float | None, int]] = []
-    bounds: list[tuple[str, float | None, int]] = []
-    for accuracy in judged:
+    for accuracy in (case.judged_by, *sorted(effects.keys() - {case.judged_by})):
         points.append((f"{accuracy}.full_gain", effects[accuracy]["full_gain"]["mean"], 0))
         for fix, of_fix in effects[accuracy]["fixes"].items():
-            for effect, interval in of_fix.items():
-                name = f"{accuracy}.{effect}/{fix}"
-                points.append((name, interval["mean"], 0))
-                bounds += [(f"interval/{name}_{end}", interval[end], 0) for end in ("low", "high")]
-    # With a single seed there is no interval.
-    metrics, tags = finite([*points, *(bound for bound in bounds if bound[1] is not None)])
+            points += [(f"{accuracy}.{effect}/{fix}", interval["mean"], 0) for effect, interval in of_fix.items()]
+    metrics, tags = finite(points)
     first = effects[case.judged_by]
     enough = " or ".join(" + ".join(chosen) for chosen in first["smallest_sets"]) or "none"
     description = (
