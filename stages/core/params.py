@@ -510,7 +510,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
         When the file is missing, is not YAML, or the schema refuses it.
     """
     try:
-        content = YAML(typ="safe").load(path)
+        # Pure Python words its errors alike on every machine, with or without libyaml.
+        content = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run in the folder that holds it") from None
     except MarkedYAMLError as error:
