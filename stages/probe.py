@@ -1,4 +1,4 @@
-"""Prepared data -> probe/probe.csv: post 002's observation on subsets of two digits, for every seed."""
+"""Prepared data -> probe/probe.csv: the exercise's question on subsets of two digits, for every seed."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -100,6 +100,20 @@ def test_the_files_of_a_variant_and_of_a_case_that_are_no_more_are_removed(proje
     assert left == {path for path in VARIANTS | CELLS if "mnist" not in path}
 
 
+def test_results_of_what_is_no_more_are_removed_and_no_others(project: Path) -> None:
+    kept = ["runs/mnist-fixed/final.csv", "baselines/ex4/final.csv", "data/prepared/ex4.npz", "attribution/ex4/a.csv"]
+    strays = [
+        "runs/mnist-gone/final.csv",
+        "baselines/gone/final.csv",
+        "data/prepared/gone.npz",
+        "attribution/gone/a.csv",
+    ]
+    for name in kept + strays:
+        files.write_text(project / name, "")
+    configs(project, CONTENT)
+    assert [(project / name).exists() for name in kept + strays] == [True] * len(kept) + [False] * len(strays)
+
+
 @pytest.mark.parametrize("epochs", ["10", 0])
 def test_a_refused_params_yaml_leaves_the_files_as_they_were(project: Path, epochs: Any) -> None:
     before = configs(project, CONTENT)

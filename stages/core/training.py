@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -18,6 +19,10 @@ from stages.core.losses import loss_of, targets_of
 from stages.core.params import RunConfig, Tnc
 
 SPLITS = ("train", "validation", "test")
+
+# A gradient is a product that sums over the examples of a batch. A long sum is cut where the processor's first-level
+# cache is full, and so rounded differently where that is larger; one of this many fits the smallest.
+PART = 128
 
 
 @dataclass(frozen=True)
@@ -191,18 +196,40 @@ class Trainer:
 
     def _step(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One step of the optimizer on a batch: the sum of its losses (float64) and the number of right answers."""
-        loss, gradients, outputs = self._value_and_gradients(examples, targets)
+        loss, gradients, correct = self._value_and_gradients(examples, targets)
         self.optimizer.apply(gradients, self.model.trainable_variables)
-        return tf.cast(loss, tf.float64) * examples.shape[0], self._correct(outputs, targets)
+        return tf.cast(loss, tf.float64) * examples.shape[0], correct
 
     def _value_and_gradients(
         self, examples: tf.Tensor, targets: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-        """The loss of a batch, penalty included, its gradients, and the outputs [n, units]."""
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tf.Tensor]:
+        """The loss of a batch, penalty included, its gradients, and the number of right answers.
+
+        A large batch is summed part by part (see `PART`), the penalty with the first.
+        """
+        n_examples = examples.shape[0]
+        size = min(PART, n_examples)
+        loss, gradients, correct = self._part(examples[:size], targets[:size], n_examples, penalised=True)
+        for part in tf.range(1, n_examples // size):
+            more = self._part(_rows(examples, part * size, size), _rows(targets, part * size, size), n_examples)
+            loss, gradients, correct = _added((loss, gradients, correct), more)
+        rest = n_examples % size
+        if rest:
+            more = self._part(examples[-rest:], targets[-rest:], n_examples)
+            loss, gradients, correct = _added((loss, gradients, correct), more)
+        return loss, gradients, correct
+
+    def _part(
+        self, examples: tf.Tensor, targets: tf.Tensor, n_examples: int, *, penalised: bool = False
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tf.Tensor]:
+        """What some of the `n_examples` of a batch add to its loss, its gradients and its right answers."""
         with tf.GradientTape() as tape:
             outputs = self.model(tf.cast(examples, self.config.dtype), training=True)
-            loss = tf.reduce_mean(self.loss(targets, outputs)) + self._penalty()
-        return loss, tape.gradient(loss, self.model.trainable_variables), outputs
+            loss = tf.reduce_sum(self.loss(targets, outputs)) / n_examples
+            if penalised:
+                loss += self._penalty()
+        gradients = tape.gradient(loss, self.model.trainable_variables)
+        return loss, tuple(gradients), self._correct(outputs, targets)
 
     def _penalty(self) -> tf.Tensor:
         return tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0, self.config.dtype)
@@ -264,9 +291,13 @@ class Trainer:
 
     def _whole_gradient(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loss, its gradient as one vector, and the number of right answers, all examples in one batch."""
-        loss, gradients, outputs = self._value_and_gradients(examples, targets)
-        gradient = tf.concat([tf.reshape(part, [-1]) for part in gradients], axis=0)
-        return loss, gradient, self._correct(outputs, targets)
+        loss, gradients, correct = self._value_and_gradients(examples, targets)
+        return loss, tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0), correct
+
+
+def _added(total: Any, more: Any) -> Any:
+    """Two nested structures of tensors, added place by place."""
+    return tf.nest.map_structure(tf.add, total, more)
 
 
 def _rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:

@@ -15,7 +15,7 @@ from stages.core import digits, losses, network, params
 from stages.core.backend import keras, tf
 from stages.core.digits import Dataset
 from stages.core.params import RunConfig
-from stages.core.training import Run, Trainer
+from stages.core.training import PART, Run, Trainer
 
 # Gently, because one sigmoid near 1 has a logit in which the last bit counts.
 SGD = {"name": "sgd", "learning_rate": 0.02}
@@ -108,9 +108,21 @@ def fit(settings: RunConfig, data: Dataset, seed: int) -> tuple[list[np.ndarray]
     return [np.asarray(weights) for weights in model.get_weights()], history
 
 
+# Two whole parts, two and a short one, and a batch of each size in one epoch.
+@pytest.mark.parametrize(
+    ("n_examples", "batch_size"), [(2 * PART, 5000), (2 * PART + 9, 5000), (2 * PART + 9, 2 * PART)]
+)
+def test_a_batch_summed_in_parts_teaches_what_a_whole_one_does(n_examples: int, batch_size: int) -> None:
+    settings = LOSSES["categorical_2.2_of_sigmoids"] | {"optimizer": SGD, "l2": 0.5, "batch_size": batch_size}
+    check_against_fit(config(**settings), dataset(n_examples))
+
+
 @pytest.mark.parametrize("settings", TRAININGS.values(), ids=TRAININGS)
 def test_the_loop_learns_and_reports_what_model_fit_does(settings: dict[str, Any]) -> None:
-    run_config, data = config(**settings), dataset()
+    check_against_fit(config(**settings), dataset())
+
+
+def check_against_fit(run_config: RunConfig, data: Dataset) -> None:
     weights, history = fit(run_config, data, seed=3)
     run = Trainer(run_config, {name: array for name, array in data.items() if "test" not in name}).run(3)
     for ours, expected in zip(run.weights.values(), weights, strict=True):
