@@ -1,16 +1,15 @@
 """configs/cells/<case>.json and prepared data -> attribution/<case>/: every cell of a case, and each fix's effects."""
 
 import argparse
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
-from stages.core import errors, files, params, progress, statistics
+from stages.core import errors, execution, files, params, progress, statistics
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 # Of the bootstrap; the runs have seeds of their own.
@@ -41,29 +40,15 @@ def train_cell(cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.
 def train_cells(
     configs: params.CellConfigs,
     data: Mapping[str, np.ndarray],
-    execution: params.Execution,
+    settings: params.Execution,
     on_cell: Callable[[params.Cell, pd.DataFrame], None] = lambda cell, table: None,
 ) -> list[pd.DataFrame]:
     """Train every cell, side by side: the tables of `train_cell` in the order of `configs`.
 
     `on_cell` is called as each cell ends, in whatever order that is.
     """
-    jobs = (delayed(_numbered)(row, cell, configs.seeds, data) for row, cell in enumerate(configs.cells))
-    parallel = Parallel(execution.workers, backend=execution.backend, return_as="generator_unordered")
-    trained: dict[int, pd.DataFrame] = {}
-    with warnings.catch_warnings():
-        # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        for row, table in parallel(jobs):
-            trained[row] = table
-            on_cell(configs.cells[row], table)
-    return [trained[row] for row in range(len(configs.cells))]
-
-
-def _numbered(
-    row: int, cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.ndarray]
-) -> tuple[int, pd.DataFrame]:
-    return row, train_cell(cell, seeds, data)
+    tasks = [partial(train_cell, cell, configs.seeds) for cell in configs.cells]
+    return execution.run(tasks, data, settings, lambda row, table: on_cell(configs.cells[row], table))
 
 
 def cells_table(configs: params.CellConfigs, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -88,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case")
     case = parser.parse_args().case
-    execution = params.load().execution
+    settings = params.load().execution
     configs = params.CellConfigs.model_validate(files.read_json(Path("configs/cells") / f"{case}.json"))
     data = files.read_npz(Path("data/prepared") / f"{case}.npz")
 
@@ -100,7 +85,7 @@ def main() -> None:
             means = ", ".join(f"{column.replace('_', ' ')} {table[column].mean():.4f}" for column in ACCURACIES)
             progress.say(f"{case} {name}: {means}")
 
-        cells = cells_table(configs, train_cells(configs, data, execution, on_cell))
+        cells = cells_table(configs, train_cells(configs, data, settings, on_cell))
 
     folder = Path("attribution") / case
     files.write_csv(folder / "cells.csv", cells)

@@ -3,6 +3,8 @@
 import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pooch
@@ -14,6 +16,7 @@ from stages.core import files, params
 from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes, sha256
 
 ROOT = Path(__file__).parents[1]
+LIMIT = 240
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,20 @@ def raw_mnist(settings: params.Params) -> Dataset:
 def miniature(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
     """The pipeline, run in small on made-up digits; to be read, not changed."""
     return run_pipeline(root, tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture
+def limited() -> Iterator[None]:
+    """Ends a test after `LIMIT` seconds: what waits for a server that hangs would wait for ever."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"not done after {LIMIT} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,10 +1,17 @@
 """Cells of a case: trained side by side, the same numbers whatever the execution, and the same as a variant's."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import servers
+from ruamel.yaml import YAML
 
 from stages import attribute
 from stages.core import files, params
@@ -36,6 +43,21 @@ def tables(configs: params.CellConfigs, data: Dataset) -> list[pd.DataFrame]:
     return attribute.train_cells(configs, data, params.Execution(backend="loky", workers=2))
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A Dask cluster of two workers, in processes of their own that speak TCP."""
+
+    address: str
+    workers: list[subprocess.Popen[bytes]]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    with servers.dask_scheduler(folder) as address, ExitStack() as stack:
+        yield Cluster(address, [stack.enter_context(servers.dask_worker(address, folder)) for _ in range(2)])
+
+
 def test_bit_i_of_a_cells_place_says_whether_fix_i_is_on(configs: params.CellConfigs) -> None:
     assert [cell.fixes for cell in configs.cells] == [
         (),
@@ -52,6 +74,55 @@ def test_results_do_not_depend_on_backend_or_workers(
     execution = params.Execution.model_validate({"backend": backend, "workers": workers})
     for one, other in zip(tables, attribute.train_cells(configs, data, execution), strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+@pytest.mark.usefixtures("limited")
+def test_on_a_cluster_the_table_is_the_same_to_the_bit(
+    configs: params.CellConfigs, data: Dataset, tables: list[pd.DataFrame], cluster: Cluster
+) -> None:
+    told: list[tuple[str, ...]] = []
+    half = configs.model_copy(update={"cells": configs.cells[:2]})
+    settings = params.Execution(backend="dask", scheduler=cluster.address)
+    trained = attribute.train_cells(half, data, settings, lambda cell, table: told.append(cell.fixes))
+    for one, other in zip(tables[:2], trained, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert sorted(told) == sorted(cell.fixes for cell in half.cells)
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_worker_that_is_killed_half_way_costs_time_alone(
+    root: Path,
+    configs: params.CellConfigs,
+    data: Dataset,
+    tables: list[pd.DataFrame],
+    cluster: Cluster,
+    tmp_path: Path,
+) -> None:
+    content = YAML(typ="safe").load(root / "params.yaml") | {"execution": {"backend": "dask"}}
+    YAML(typ="safe").dump(content, tmp_path / "params.yaml")
+    files.write_json(tmp_path / "configs/cells/ex4.json", configs.model_dump(mode="json"))
+    files.write_npz(tmp_path / "data/prepared/ex4.npz", data)
+    environment = servers.PLAIN | {"PYTHONPATH": str(root), "DASK_SCHEDULER_ADDRESS": cluster.address}
+    command = [sys.executable, "-m", "stages.attribute", "ex4"]
+    said, complaints = tmp_path / "said", tmp_path / "complaints"
+    with (
+        said.open("wb") as stdout,
+        complaints.open("wb") as stderr,
+        servers.server(command, tmp_path, env=environment, stdout=stdout, stderr=stderr) as stage,
+    ):
+        servers.wait_until(lambda: said.stat().st_size > 0, stage)
+        servers.kill(cluster.workers[0])
+        assert stage.poll() is None
+        assert stage.wait() == 0
+    assert complaints.read_text(encoding="utf-8") == ""
+    lines = said.read_text(encoding="utf-8").splitlines()
+    names = [" + ".join(cell.fixes) or "as posted" for cell in configs.cells]
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(f"ex4 {name}" for name in names)
+    table = attribute.cells_table(configs, tables)
+    files.write_csv(tmp_path / "expected.csv", table)
+    files.write_json(tmp_path / "expected.json", attribute.effects(configs, table))
+    for written, expected in {"cells.csv": "expected.csv", "effects.json": "expected.json"}.items():
+        assert (tmp_path / "attribution/ex4" / written).read_bytes() == (tmp_path / expected).read_bytes()
 
 
 def test_a_cell_gives_what_the_trainer_gives(

@@ -3,12 +3,14 @@
 import ast
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from dvc.repo import Repo
@@ -175,6 +177,19 @@ def test_every_module_has_a_test_module(path: Path) -> None:
     assert mirrored.is_file()
 
 
+def test_a_wheel_holds_every_file_of_the_stages_and_no_other(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("stages", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", program, "."], cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "stages").rglob("*.*")}
+
+
 def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -195,7 +210,8 @@ def test_the_lock_pins_one_version_of_each_package_by_hashes() -> None:
 
 def test_the_lock_pins_every_direct_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    optional = [name for names in project["project"]["optional-dependencies"].values() for name in names]
+    wanted = [*project["project"]["dependencies"], *optional, *project["dependency-groups"]["test"]]
     pinned = {canonical(entry.split("==")[0]) for entry in ENTRIES}
     assert {canonical(re.split(r"[\[<>=~!; ]", name)[0]) for name in wanted} <= pinned
 

@@ -16,6 +16,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import servers
+import sqlalchemy
 from miniature import call, refused, small_content
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -346,6 +348,30 @@ def test_the_address_of_the_environment_is_the_one_used(tracked: Path, monkeypat
     call("track")
     assert complete()
     assert Path("mlflow.db").read_bytes() == before
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_server_with_postgresql_takes_the_runs_and_holds_them_unchanged(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    with (
+        servers.postgresql() as database,
+        servers.mlflow_server(database, artifacts, tmp_path) as address,
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        call("track")
+        assert complete()
+        before = shown()
+        capsys.readouterr()
+        call("track")
+        assert capsys.readouterr().out == "MLflow store is up to date\n"
+        assert shown() == before
+        with sqlalchemy.create_engine(database).connect() as connection:
+            assert connection.execute(sqlalchemy.text("SELECT count(*) FROM runs")).scalar() == N_RUNS
+    # The server's own folder has them, not this project's.
+    assert len(list(artifacts.rglob("confusion.png"))) > 0
+    assert not Path("mlartifacts").exists()
 
 
 def test_a_bare_mlflow_ui_shows_the_default_store(tracked: Path) -> None:

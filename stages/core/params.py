@@ -308,10 +308,27 @@ class Sources(Strict):
 
 
 class Execution(Strict):
-    """How the cells of `attribute` are trained side by side; no result depends on it."""
+    """How the cells of `attribute` are trained side by side; no result depends on it.
 
-    backend: Literal["loky", "threading"]
-    workers: Positive
+    `loky` (processes) and `threading` train `workers` cells at a time on this machine. `dask` trains as many as the
+    cluster has workers, so it takes no `workers`; it takes the address of the cluster's scheduler, tcp://host:8786 or
+    the like, or finds it in Dask's own configuration (DASK_SCHEDULER_ADDRESS).
+    """
+
+    backend: Literal["loky", "threading", "dask"]
+    workers: Positive | None = None
+    scheduler: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_the_backend(self) -> Self:
+        if self.backend == "dask":
+            if self.workers is not None:
+                raise refusal(shown(self.workers), "none with backend dask: a cluster has its own", "workers")
+        elif self.workers is None:
+            raise refusal("missing", f"a whole number with backend {self.backend}", "workers")
+        elif self.scheduler is not None:
+            raise refusal(shown(self.scheduler), f"none with backend {self.backend}: only dask has one", "scheduler")
+        return self
 
 
 class Params(Strict):

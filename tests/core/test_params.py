@@ -154,6 +154,13 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_keys_there_are(
         ("seeds.1", 2**31, "2147483648; accepted: a number below 2147483648"),
         ("datasets.mnist.validation_split", 1, "1; accepted: a number below 1.0"),
         ("datasets.ex4.side", 29, "29; accepted: a number of at most 28"),
+        ("execution.backend", "ray", "\"ray\"; accepted: 'loky', 'threading' or 'dask'"),
+        ("execution.workers", 0, "0; accepted: a number of at least 1"),
+        (
+            "execution.scheduler",
+            "tcp://host:8786",
+            '"tcp://host:8786"; accepted: none with backend loky: only dask has one',
+        ),
         ("sources.wheel.sha256", "abc", '"abc"; accepted: 64 digits of 0-9 and a-f'),
         ("probe.case", "ex5", '"ex5"; accepted: one of: mnist, ex4'),
         ("variants.mnist-fixed.case", "mnits", '"mnits"; accepted: one of: mnist, ex4'),
@@ -181,6 +188,21 @@ def test_a_wrong_value_is_refused_with_its_path_the_value_and_what_is_accepted(
     assert re.sub(r" \(and \d+ more\)$", "", said) == f"params.yaml: {where}: {expected}"
 
 
+def test_the_execution_that_the_documentation_shows_is_accepted() -> None:
+    text = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^execution: .*$", text, re.MULTILINE)
+    assert shown
+    for line in shown:
+        assert params.Execution.model_validate(YAML(typ="safe").load(line)["execution"]).backend == "dask"
+
+
+def test_a_cluster_has_workers_and_perhaps_an_address_of_its_own(message: Callable[[Any], str]) -> None:
+    for address in ({}, {"scheduler": "tcp://host:8786"}):
+        params.Execution.model_validate({"backend": "dask", **address})
+    said = message(changed("execution.backend", "dask"))
+    assert said == "params.yaml: execution.workers: 2; accepted: none with backend dask: a cluster has its own"
+
+
 @pytest.mark.parametrize(
     ("path", "accepted"),
     [
@@ -194,6 +216,7 @@ def test_a_wrong_value_is_refused_with_its_path_the_value_and_what_is_accepted(
         (f"{MNIST}.optimizer.learning_rate", "a number"),
         ("variants.ex4-as_posted", "every case has it: gains are measured from it"),
         ("probe.zeros", "a list"),
+        ("execution.workers", "a whole number with backend loky"),
     ],
 )
 def test_a_missing_key_is_named_with_what_is_accepted_for_it(

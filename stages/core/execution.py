@@ -1,0 +1,56 @@
+"""Tasks side by side: in processes or threads of this machine, or on the workers of a Dask cluster."""
+
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import TypeVar
+
+from joblib import Parallel, delayed
+
+from stages.core import cluster
+from stages.core.params import Execution
+
+Data = TypeVar("Data")
+Result = TypeVar("Result")
+
+
+def run(
+    tasks: Sequence[Callable[[Data], Result]],
+    data: Data,
+    execution: Execution,
+    on_result: Callable[[int, Result], None] = lambda place, result: None,
+) -> list[Result]:
+    """Call every task with `data`: their results, in the order of `tasks`.
+
+    `on_result(place, result)` is called as each task ends, in whatever order that is.
+
+    Raises
+    ------
+    UserError
+        See `cluster.ended`.
+    """
+    if execution.backend == "dask":
+        ended = cluster.ended(tasks, data, execution.scheduler)
+    else:
+        ended = _ended(tasks, data, execution)
+    results: dict[int, Result] = {}
+    with closing(ended):
+        for place, result in ended:
+            results[place] = result
+            on_result(place, result)
+    return [results[place] for place in range(len(tasks))]
+
+
+def _ended(
+    tasks: Sequence[Callable[[Data], Result]], data: Data, execution: Execution
+) -> Generator[tuple[int, Result], None, None]:
+    """Each task's place and result, as it ends."""
+    parallel = Parallel(execution.workers, backend=execution.backend, return_as="generator_unordered")
+    with warnings.catch_warnings():
+        # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        yield from parallel(delayed(_placed)(place, task, data) for place, task in enumerate(tasks))
+
+
+def _placed(place: int, task: Callable[[Data], Result], data: Data) -> tuple[int, Result]:
+    return place, task(data)

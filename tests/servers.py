@@ -1,0 +1,148 @@
+"""Real servers on this machine's loopback, for the length of a block: a Dask cluster, PostgreSQL, MLflow."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import sqlalchemy
+
+from stages.core import files, runtime
+
+ROOT = Path(__file__).parents[1]
+# Seconds that a server may take to start.
+START = 60
+# An environment as a shell has it: this process, and so what it starts, is under the settings of `runtime`.
+PLAIN = {name: value for name, value in os.environ.items() if name not in runtime.SETTINGS}
+
+
+@contextmanager
+def server(command: Sequence[str], folder: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs for the length of the block, in `folder`; shows what it printed where that fails."""
+    log = folder / f"{time.monotonic_ns()}.log"
+    with log.open("wb") as output:
+        options = {"stdout": output, "stderr": subprocess.STDOUT, **options}
+        process = subprocess.Popen(command, cwd=folder, start_new_session=True, **options)
+    try:
+        yield process
+    except BaseException:
+        sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-3000:])
+        raise
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a server and what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait for `ready`; fail when it takes long, or when `process` ends before."""
+    end = time.monotonic() + START
+    while not ready():
+        assert process is None or process.poll() is None, process.args
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@contextmanager
+def dask_scheduler(folder: Path) -> Iterator[str]:
+    """The address of a `dask scheduler`, started without this project's settings and without its code."""
+    pytest.importorskip("distributed", reason="Dask is not installed (pip install '.[dask]')")
+    file = folder / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    with server([*command, "--no-dashboard", "--scheduler-file", str(file)], folder, env=PLAIN) as process:
+        wait_until(file.is_file, process)
+        yield files.read_json(file)["address"]
+
+
+@contextmanager
+def dask_worker(
+    address: str,
+    folder: Path,
+    *options: str,
+    module: str = "stages.core.worker",
+    code: Path = ROOT,
+    environment: Mapping[str, str] = PLAIN,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of one thread, with the nanny that starts it again; `module` is what is run, of the code in `code`."""
+    command = [sys.executable, "-m", module, address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
+    command += ["--local-directory", str(folder), "--death-timeout", str(START), *options]
+    with server(command, folder, env={**environment, "PYTHONPATH": str(code)}) as process:
+        yield process
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The address of a database of a new PostgreSQL, for SQLAlchemy."""
+    pytest.importorskip("psycopg2", reason="psycopg2 is not installed, so PostgreSQL cannot be reached")
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    initdb = str(versions[-1]) if versions else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
+    # It refuses to run as root.
+    user: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        (folder / "password").write_text("secret", encoding="utf-8")
+        if user:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, user["user"], user["group"])
+        make = [initdb, "-D", "data", "-U", "mlflow", "--auth=scram-sha-256", "--pwfile=password", "--locale=C"]
+        subprocess.run([*make, "--encoding=UTF8", "--no-sync"], cwd=folder, check=True, capture_output=True, **user)
+        start = [str(Path(initdb).with_name("postgres")), "-D", "data", "-F", "-h", "127.0.0.1", "-p", str(port)]
+        address = f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/postgres"
+
+        def answers() -> bool:
+            try:
+                sqlalchemy.create_engine(address).connect().close()
+            except sqlalchemy.exc.OperationalError:
+                return False
+            return True
+
+        with server([*start, "-k", name], folder, **user) as process:
+            try:
+                wait_until(answers, process)
+                yield address
+            finally:
+                # In order: it starts processes that are not of its group.
+                process.send_signal(signal.SIGINT)
+                process.wait(START)
+
+
+@contextmanager
+def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]:
+    """The address of an `mlflow server` that keeps its runs in `database`."""
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
+    options = ["--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+    def answers() -> bool:
+        try:
+            with urlopen(f"{address}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    with server([*command, *options], folder, env={**PLAIN, "MLFLOW_DISABLE_TELEMETRY": "true"}) as process:
+        wait_until(answers, process)
+        yield address
