@@ -9,32 +9,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, execution, files, params, progress, statistics
+from stages.core import errors, execution, files, params, progress, statistics, timings
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 # Of the bootstrap; the runs have seeds of their own.
 RNG_SEED = 0
 
 
-def train_cell(cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Train `cell` with every seed, as `train` trains a variant: a row a seed, accuracies of the final weights.
+def train_cell(
+    cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.ndarray]
+) -> tuple[dict[str, list[Any]], dict[str, float]]:
+    """Train `cell` with every seed, as `train` trains a variant: columns with a row a seed, and the seconds by phase.
 
-    `final_loss` is the running loss of the last epoch.
+    The accuracies are of the final weights, `final_loss` is the running loss of the last epoch.
     """
     # Only the processes that train import TensorFlow.
-    from stages.core.training import Trainer
+    with timings.phase("import"):
+        from stages.core.training import Trainer
 
     trainer = Trainer(cell.run, data)
     runs = [trainer.run(seed) for seed in seeds]
-    return pd.DataFrame(
-        {
-            "seed": [run.seed for run in runs],
-            "train_accuracy": [run.final["train"].accuracy for run in runs],
-            "test_accuracy": [run.final["test"].accuracy for run in runs],
-            "final_loss": [run.history[-1].loss for run in runs],
-            "diverged": [run.diverged for run in runs],
-        }
-    )
+    columns: dict[str, list[Any]] = {
+        "seed": [run.seed for run in runs],
+        "train_accuracy": [run.final["train"].accuracy for run in runs],
+        "test_accuracy": [run.final["test"].accuracy for run in runs],
+        "final_loss": [run.history[-1].loss for run in runs],
+        "diverged": [run.diverged for run in runs],
+    }
+    return columns, timings.taken()
 
 
 def train_cells(
@@ -43,12 +45,28 @@ def train_cells(
     settings: params.Execution,
     on_cell: Callable[[params.Cell, pd.DataFrame], None] = lambda cell, table: None,
 ) -> list[pd.DataFrame]:
-    """Train every cell, side by side: the tables of `train_cell` in the order of `configs`.
+    """Train every cell, side by side: the columns of `train_cell` as tables, in the order of `configs`.
 
     `on_cell` is called as each cell ends, in whatever order that is.
     """
-    tasks = [partial(train_cell, cell, configs.seeds) for cell in configs.cells]
-    return execution.run(tasks, data, settings, lambda row, table: on_cell(configs.cells[row], table))
+    # What takes longest comes first, or all would wait for it at the end.
+    order = sorted(range(len(configs.cells)), key=lambda row: work(configs.cells[row].run), reverse=True)
+    tables: dict[int, pd.DataFrame] = {}
+
+    def on_result(place: int, result: tuple[dict[str, list[Any]], dict[str, float]]) -> None:
+        columns, seconds = result
+        timings.add_worker(seconds)
+        tables[order[place]] = pd.DataFrame(columns)
+        on_cell(configs.cells[order[place]], tables[order[place]])
+
+    tasks = [partial(train_cell, configs.cells[row], configs.seeds) for row in order]
+    execution.run(tasks, data, settings, on_result)
+    return [tables[row] for row in range(len(configs.cells))]
+
+
+def work(run: params.RunConfig) -> tuple[int, int]:
+    """Orders runs on the same data by how long they take: by units and epochs, of equals by how small batches are."""
+    return (run.epochs or 0) * sum(run.hidden_units), -(run.batch_size or 0)
 
 
 def cells_table(configs: params.CellConfigs, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

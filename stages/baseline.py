@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 
-from stages.core import errors, files, params, progress
+from stages.core import errors, files, params, progress, timings
 
 SPLITS = ("train", "validation", "test")
 
@@ -39,7 +39,7 @@ def fit(baseline: params.Baseline, data: Mapping[str, np.ndarray]) -> Fitted:
     """
     scaled = {split: _scaled(data[f"x_{split}"], baseline) for split in SPLITS if f"x_{split}" in data}
     model = LogisticRegression(C=baseline.C, max_iter=baseline.max_iter)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), timings.phase("train"):
         # Ending at max_iter is a setting here, and n_iter tells it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if baseline.one_vs_all:

@@ -1,14 +1,16 @@
-"""params.yaml -> configs/: every variant and every cell resolved and validated.
+"""params.yaml and stages/ -> configs/: every variant and every cell resolved and validated, and each stage's code.
 
 `train` depends on its variant's file alone, so an edit retrains just the variants whose configuration it changes;
-`attribute` likewise on its case's file of cells.
+`attribute` likewise on its case's file of cells. In place of its modules each stage depends on the file of their
+digests, configs/code/<stage>.json: dvc.yaml need not list them, nor DVC read an entry a module and stage.
 """
 
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from stages.core import errors, files, params
+from stages.core import code, errors, files, params
 
 CONFIGS = Path("configs")
 
@@ -27,14 +29,19 @@ def remove_strays(folder: Path, names: Collection[str]) -> None:
 
 
 def main() -> None:
-    """Write one file a variant and one a case, and remove every other and its results."""
+    """Write one file a variant, one a case and one a stage, and remove every other and its results."""
     parameters = params.load()
-    configs = {CONFIGS / f"{name}.json": config for name, config in params.variant_configs(parameters).items()}
-    cells = {CONFIGS / "cells" / f"{case}.json": cells for case, cells in params.cell_configs(parameters).items()}
-    for path in set(CONFIGS.rglob("*.json")) - configs.keys() - cells.keys():
+    contents: dict[Path, Any] = {}
+    for name, config in params.variant_configs(parameters).items():
+        contents[CONFIGS / f"{name}.json"] = config.model_dump(mode="json")
+    for case, cells in params.cell_configs(parameters).items():
+        contents[CONFIGS / "cells" / f"{case}.json"] = cells.model_dump(mode="json")
+    for stage, module in code.stage_modules().items():
+        contents[CONFIGS / "code" / f"{stage}.json"] = code.digests(module)
+    for path in set(CONFIGS.rglob("*.json")) - contents.keys():
         path.unlink()
-    for path, resolved in (configs | cells).items():
-        files.write_json(path, resolved.model_dump(mode="json"))
+    for path, content in contents.items():
+        files.write_json(path, content)
     remove_strays(Path("runs"), parameters.variants)
     for folder in ("data/prepared", "baselines", "attribution"):
         remove_strays(Path(folder), parameters.cases)

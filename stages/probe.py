@@ -45,8 +45,10 @@ def main() -> None:
     data = files.read_npz(Path("data/prepared") / f"{probe.case}.npz")
 
     rows = []
-    for zeros in probe.zeros:
-        trainer = Trainer(config.run, subset(data, zeros, probe.examples))
+    subsets = {zeros: subset(data, zeros, probe.examples) for zeros in probe.zeros}
+    trainer = Trainer(config.run, subsets[probe.zeros[0]])
+    for zeros, examples in subsets.items():
+        trainer.load(examples)
         for seed in config.seeds:
             final = trainer.run(seed).final["train"]
             digit, share = answer(final.predicted)

@@ -2,16 +2,17 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import save
 
-from stages.core import errors, files, progress
-from stages.core.params import Tnc, VariantConfig
-from stages.core.training import Epoch, Run, Trainer
+from stages.core import errors, execution, files, params, progress, timings
+from stages.core.params import RunConfig
+from stages.core.runs import Epoch, Run
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
 
@@ -47,29 +48,58 @@ def weights(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     return {f"seed_{run.seed}.{name}": array for run in runs for name, array in run.weights.items()}
 
 
+def train_seeds(
+    config: RunConfig, seeds: Sequence[int], notes: progress.Notes, data: Mapping[str, np.ndarray]
+) -> tuple[list[Run], dict[int, float], dict[str, float]]:
+    """Train `config` with each of `seeds`, compiled once: the runs, the seconds that each took, and those by phase.
+
+    Every epoch sends a note.
+    """
+    # Only the processes that train import TensorFlow.
+    with timings.phase("import"):
+        from stages.core.training import Trainer
+
+    trainer = Trainer(config, data)
+    runs, seconds = [], {}
+    for seed in seeds:
+
+        def on_epoch(number: int, epoch: Epoch, seed: int = seed) -> None:
+            notes.send(f"seed {seed} epoch {number} accuracy {epoch.accuracy:.4f}")
+
+        start = time.perf_counter()
+        runs.append(trainer.run(seed, on_epoch))
+        seconds[seed] = time.perf_counter() - start
+    return runs, seconds, timings.taken()
+
+
+def shares(seeds: Sequence[int], workers: int) -> list[Sequence[int]]:
+    """`seeds` dealt to as many as `workers`, evenly."""
+    return [seeds[first::workers] for first in range(min(workers, len(seeds)))]
+
+
 def main() -> None:
-    """Train the variant that the command line names."""
+    """Train the variant that the command line names, its seeds side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
     variant = parser.parse_args().variant
-    config = VariantConfig.model_validate(files.read_json(Path("configs") / f"{variant}.json"))
-    trainer = Trainer(config.run, files.read_npz(Path("data/prepared") / f"{config.case}.npz"))
+    settings = params.load().execution
+    config = params.VariantConfig.model_validate(files.read_json(Path("configs") / f"{variant}.json"))
+    data = files.read_npz(Path("data/prepared") / f"{config.case}.npz")
 
-    runs, seconds = [], {}
     optimizer = config.run.optimizer
-    epochs = optimizer.max_function_calls if isinstance(optimizer, Tnc) else config.run.epochs
-    with progress.bar(variant, (epochs or 0) * len(config.seeds)) as advance:
-        for seed in config.seeds:
-
-            def on_epoch(number: int, epoch: Epoch, seed: int = seed) -> None:
-                advance(f"seed {seed} epoch {number} accuracy {epoch.accuracy:.4f}")
-
-            start = time.perf_counter()
-            run = trainer.run(seed, on_epoch)
-            seconds[str(seed)] = time.perf_counter() - start
-            runs.append(run)
-            accuracies = ", ".join(f"{split} {final.accuracy:.4f}" for split, final in run.final.items())
-            progress.say(f"{variant} seed {seed}: accuracy {accuracies}{' (diverged)' if run.diverged else ''}")
+    epochs = optimizer.max_function_calls if isinstance(optimizer, params.Tnc) else config.run.epochs or 0
+    with progress.bar(variant, epochs * len(config.seeds)) as advance, progress.notes(advance) as notes:
+        tasks = [
+            partial(train_seeds, config.run, seeds, notes)
+            for seeds in shares(config.seeds, settings.workers or len(config.seeds))
+        ]
+        trained = execution.run(tasks, data, settings)
+    for _, _, phases in trained:
+        timings.add_worker(phases)
+    runs = sorted((run for share, _, _ in trained for run in share), key=lambda run: config.seeds.index(run.seed))
+    for run in runs:
+        accuracies = ", ".join(f"{split} {final.accuracy:.4f}" for split, final in run.final.items())
+        progress.say(f"{variant} seed {run.seed}: accuracy {accuracies}{' (diverged)' if run.diverged else ''}")
 
     folder = Path("runs") / variant
     files.write_csv(folder / "history.csv", history_table(runs))
@@ -77,6 +107,7 @@ def main() -> None:
     files.write_npz(folder / "predictions.npz", predictions(runs))
     files.write_bytes(folder / "weights.safetensors", save(weights(runs)))
     # No out may hold a time, so this one is no out.
+    seconds = {str(seed): value for _, share, _ in trained for seed, value in share.items()}
     files.write_json(Path("timings") / f"{variant}.json", seconds)
 
 

@@ -1,13 +1,11 @@
 """What dvc.yaml, requirements.lock and the layout say, against what the code does."""
 
-import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -17,58 +15,14 @@ from dvc.repo import Repo
 from miniature import Miniature
 from ruamel.yaml import YAML
 
+from stages.core import code
+
 # Of DVC's own code, on its own dependency.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for path in (ROOT / "stages").rglob("*.py") if path.name != "__init__.py")
 STAGE_MODULES = [path for path in MODULES if path.parent == ROOT / "stages"]
-
-
-def packages(path: Path) -> set[Path]:
-    """The ``__init__.py`` that are run before the module at `path`."""
-    return {folder / "__init__.py" for folder in path.parents if folder.is_relative_to(ROOT / "stages")}
-
-
-def is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
-def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Everything in `node` that can run, so not what only a type checker reads."""
-    for child in ast.iter_child_nodes(node):
-        if not is_for_types(child):
-            yield child
-            yield from statements(child)
-
-
-@cache
-def imported(path: Path) -> frozenset[Path]:
-    """The project's files that the module at `path` imports, anywhere in it."""
-    names: set[str] = set()
-    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = [ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.split(".")[0] == "stages"]
-    return frozenset(file for file in files if file.is_file())
-
-
-def closure(path: Path) -> set[Path]:
-    """The project's files that run when the module at `path` does."""
-    found: set[Path] = set()
-    waiting = {path}
-    while waiting:
-        file = waiting.pop()
-        found.add(file)
-        waiting |= (imported(file) | packages(file)) - found
-    return found
-
-
-def relative(paths: set[Path]) -> set[str]:
-    return {path.relative_to(ROOT).as_posix() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -95,25 +49,22 @@ def paths(repo: Repo, entries: list[Any]) -> set[str]:
     return {Path(entry.fs_path).relative_to(repo.root_dir).as_posix() for entry in entries if entry.protocol == "local"}
 
 
-def test_the_code_that_a_stage_declares_is_the_code_that_it_runs(repository: Repo) -> None:
+def test_a_stage_depends_on_its_code_by_the_digests_that_plan_writes(repository: Repo) -> None:
     for name, stage in stages_of(repository).items():
         module = re.fullmatch(r"python -m stages\.(\w+)( .*)?", stage.cmd)
         assert module, stage.cmd
-        declared = {path for path in paths(repository, stage.deps) if path.startswith("stages/")}
-        runs = relative(closure(ROOT / "stages" / f"{module[1]}.py"))
-        assert {path for path in declared if path.endswith(".py")} == runs, name
-        assert all((ROOT / path).exists() for path in declared), name
+        # `plan` cannot depend on what it writes.
+        expected = "stages" if name == "plan" else f"configs/code/{module[1]}.json"
+        assert any(Path(expected).is_relative_to(path) for path in paths(repository, stage.deps)), name
 
 
-def test_the_imports_that_are_followed_are_those_that_python_follows() -> None:
-    # Of this process, which has imported more; but nothing of the project that the closure does not know.
-    path = ROOT / "stages" / "train.py"
-    found = relative(closure(path))
-    assert {"stages/__init__.py", "stages/core/__init__.py", "stages/core/runtime.py", "stages/core/losses.py"} <= found
-    module = sys.modules["stages.core.training"]
-    assert module.__file__ is not None
-    used = {value.__name__ for value in vars(module).values() if getattr(value, "__name__", "").startswith("stages.")}
-    assert {f"{name.replace('.', '/')}.py" for name in used} <= relative(closure(Path(module.__file__)))
+def test_data_that_a_module_reads_is_declared_by_the_stages_that_run_it(repository: Repo) -> None:
+    # A module's digest says nothing of the files beside it.
+    beside = [path for path in (ROOT / "stages").rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
+    assert {path.parent.name for path in beside} == {"templates"}
+    for name, stage in stages_of(repository).items():
+        if ROOT / "stages/core/pages.py" in code.closure(ROOT / "stages" / f"{name.split('@')[0]}.py"):
+            assert "stages/core/templates" in paths(repository, stage.deps), name
 
 
 def test_what_a_stage_declares_as_outs_is_what_it_writes(repository: Repo, miniature: Miniature) -> None:
@@ -132,7 +83,7 @@ def test_what_a_stage_reads_of_the_others_it_declares(repository: Repo) -> None:
     outs = {out: name for name, stage in stages_of(repository).items() for out in paths(repository, stage.outs)}
     for name, stage in stages_of(repository).items():
         for path in paths(repository, stage.deps):
-            if not path.startswith("stages/") and path != "params.yaml":
+            if not Path(path).is_relative_to("stages") and path != "params.yaml":
                 assert any(Path(out).is_relative_to(path) or Path(path).is_relative_to(out) for out in outs), (
                     name,
                     path,
@@ -168,7 +119,7 @@ def test_every_stage_has_its_module_and_every_module_its_stage() -> None:
 
 @pytest.mark.parametrize("path", STAGE_MODULES, ids=lambda path: path.stem)
 def test_a_stage_imports_no_other_stage(path: Path) -> None:
-    assert closure(path) & set(STAGE_MODULES) == {path}
+    assert code.closure(path) & set(STAGE_MODULES) == {path}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

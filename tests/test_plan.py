@@ -8,11 +8,12 @@ import pytest
 from miniature import call, refused
 from ruamel.yaml import YAML
 
-from stages.core import files, params
+from stages.core import code, files, params
 
 CONTENT: dict[str, Any] = YAML(typ="safe").load(Path(__file__).parents[1] / "params.yaml")
 VARIANTS = {f"configs/{name}.json" for name in CONTENT["variants"]}
 CELLS = {f"configs/cells/{case}.json" for case in CONTENT["cases"]}
+CODE = {f"configs/code/{stage}.json" for stage in code.stage_modules()}
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def configs(project: Path, content: dict[str, Any]) -> dict[str, bytes]:
     return {str(path.relative_to(project)): path.read_bytes() for path in paths}
 
 
-def test_every_variant_has_a_file_and_every_case_one_of_its_cells(project: Path) -> None:
-    assert configs(project, CONTENT).keys() == VARIANTS | CELLS
+def test_every_variant_has_a_file_every_case_one_of_its_cells_and_every_stage_one_of_its_code(project: Path) -> None:
+    assert configs(project, CONTENT).keys() == VARIANTS | CELLS | CODE
     assert {path.name for path in project.iterdir()} == {"params.yaml", "configs"}
 
 
@@ -92,12 +93,12 @@ def test_the_files_of_a_variant_and_of_a_case_that_are_no_more_are_removed(proje
     content = copy.deepcopy(CONTENT)
     del content["variants"]["mnist-fixed_wider"]
     content["cases"]["mnist"]["published"] = []
-    assert configs(project, content).keys() == (VARIANTS | CELLS) - {"configs/mnist-fixed_wider.json"}
+    assert configs(project, content).keys() == (VARIANTS | CELLS | CODE) - {"configs/mnist-fixed_wider.json"}
     # A case is all that begins with its name.
     del content["cases"]["mnist"]
     content["variants"] = {name: variant for name, variant in content["variants"].items() if variant["case"] == "ex4"}
     left = configs(project, content).keys()
-    assert left == {path for path in VARIANTS | CELLS if "mnist" not in path}
+    assert left == {path for path in VARIANTS | CELLS | CODE if "mnist" not in path}
 
 
 def test_results_of_what_is_no_more_are_removed_and_no_others(project: Path) -> None:

@@ -123,7 +123,8 @@ def project(miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     config = files.read_json(miniature.folder / "configs" / "ex4-fixed.json")
     config["run"]["epochs"] = 3
     files.write_json(tmp_path / "configs" / "ex4-fixed.json", config)
-    (tmp_path / "data").symlink_to(miniature.folder / "data")
+    for name in ("data", "params.yaml"):
+        (tmp_path / name).symlink_to(miniature.folder / name)
     for name in ("history.csv", "final.csv", "predictions.npz", "weights.safetensors"):
         files.write_text(tmp_path / "runs" / "ex4-fixed" / name, "of last time")
     monkeypatch.chdir(tmp_path)

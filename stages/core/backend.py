@@ -3,6 +3,7 @@
 These lines (no GPU found, oneDNN is on) obey no log level and say nothing to a user of a pipeline for the CPU.
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -31,7 +32,31 @@ def muted() -> Iterator[None]:
             os.close(kept)
 
 
-with muted():
+@contextmanager
+def without(*modules: str) -> Iterator[None]:
+    """Let an import of any of `modules` fail within the block, as where they are not installed."""
+    absent = {name: None for name in modules if name not in sys.modules}
+    sys.modules.update(cast(dict[str, Any], absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+@contextmanager
+def collecting_no_garbage() -> Iterator[None]:
+    """Spare an import that makes millions of lasting objects the search for garbage among them."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+# Keras and TensorFlow import these, where they are installed, for what no stage uses; it would take two seconds more.
+with muted(), without("jax", "matplotlib", "pandas", "sklearn"), collecting_no_garbage():
     import keras
     import tensorflow as tf
 
@@ -43,8 +68,11 @@ tf.get_logger().setLevel("ERROR")
 
 
 def compiled(function: Function) -> Function:
-    """`function` of tensors as one XLA program, compiled anew for each new shape of its arguments."""
-    return cast(Function, tf.function(function, jit_compile=True))
+    """`function` of tensors as one XLA program, compiled anew for each new shape of its arguments.
+
+    Its loops are TensorFlow's own (`tf.while_loop`): AutoGraph, which would rewrite Python's, is off.
+    """
+    return cast(Function, tf.function(function, jit_compile=True, autograph=False))
 
 
 __all__ = ["compiled", "keras", "tf"]

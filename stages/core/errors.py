@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from stages.core import timings
+
 
 class UserError(Exception):
     """What was wrong, where, what was expected and what to do, in one line."""
@@ -10,7 +12,9 @@ class UserError(Exception):
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; end a `UserError` as one line on stderr and exit code 1."""
+    timings.started()
     try:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    timings.write()

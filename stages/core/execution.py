@@ -45,7 +45,8 @@ def _ended(
     tasks: Sequence[Callable[[Data], Result]], data: Data, execution: Execution
 ) -> Generator[tuple[int, Result], None, None]:
     """Each task's place and result, as it ends."""
-    parallel = Parallel(execution.workers, backend=execution.backend, return_as="generator_unordered")
+    assert execution.workers is not None
+    parallel = Parallel(min(execution.workers, len(tasks)), backend=execution.backend, return_as="generator_unordered")
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stages.core import timings
 from stages.core.errors import UserError
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -37,16 +38,17 @@ def existing(path: Path) -> Path:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, then rename it: a killed process leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    with timings.phase("write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink()
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,7 +79,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """The value that `write_json` wrote."""
-    return json.loads(existing(path).read_text(encoding="utf-8"))
+    with timings.phase("read"):
+        return json.loads(existing(path).read_text(encoding="utf-8"))
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -92,7 +95,8 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def read_csv(path: Path) -> pd.DataFrame:
     """The table that `write_csv` wrote, its floats to the last bit."""
-    return pd.read_csv(existing(path))
+    with timings.phase("read"):
+        return pd.read_csv(existing(path))
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -116,5 +120,5 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays that `write_npz` wrote, by name."""
-    with np.load(existing(path), allow_pickle=False) as archive:
+    with timings.phase("read"), np.load(existing(path), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -308,9 +308,9 @@ class Sources(Strict):
 
 
 class Execution(Strict):
-    """How the cells of `attribute` are trained side by side; no result depends on it.
+    """How the seeds of `train` and the cells of `attribute` are trained side by side; no result depends on it.
 
-    `loky` (processes) and `threading` train `workers` cells at a time on this machine. `dask` trains as many as the
+    `loky` (processes) and `threading` train `workers` of them at a time on this machine. `dask` trains as many as the
     cluster has workers, so it takes no `workers`; it takes the address of the cluster's scheduler, tcp://host:8786 or
     the like, or finds it in Dask's own configuration (DASK_SCHEDULER_ADDRESS).
     """

@@ -6,17 +6,18 @@ inside a compiled function: eager products differ between processors, compiled o
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from scipy.optimize import minimize
 
-from stages.core import network
+from stages.core import network, timings
 from stages.core.backend import compiled, tf
 from stages.core.losses import loss_of, targets_of
 from stages.core.params import RunConfig, Tnc
+from stages.core.runs import Epoch, Evaluation, Run
+
+Sums = TypeVar("Sums")
 
 SPLITS = ("train", "validation", "test")
 
@@ -24,67 +25,9 @@ SPLITS = ("train", "validation", "test")
 # cache is full, and so rounded differently where that is larger; one of this many fits the smallest.
 PART = 128
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """What `model.fit` prints of an epoch; the validation figures are None where the data has no validation split."""
-
-    loss: float
-    accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The outputs of a network on n examples.
-
-    Attributes
-    ----------
-    loss : float
-        Mean loss, penalty included.
-    accuracy : float
-        Share of examples whose predicted digit is the label.
-    predicted : ndarray
-        uint8 [n], the digit answered.
-    confidence : ndarray
-        float [n], the output that the network gives to the digit answered.
-    """
-
-    loss: float
-    accuracy: float
-    predicted: np.ndarray
-    confidence: np.ndarray
-
-
-@dataclass(frozen=True)
-class Run:
-    """One variant or cell trained with one seed.
-
-    Attributes
-    ----------
-    history : list of Epoch
-        One an epoch; with optimizer tnc one a function call.
-    final : dict
-        Split name -> Evaluation of the final weights.
-    weights : dict
-        ``<layer>.kernel`` and ``<layer>.bias`` -> array.
-    gradient_evaluations : int
-        Steps of the optimizer, or function calls.
-    """
-
-    seed: int
-    history: list[Epoch]
-    final: dict[str, Evaluation]
-    weights: dict[str, np.ndarray]
-    gradient_evaluations: int
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a loss or a weight was not finite at any time."""
-        losses = [epoch.loss for epoch in self.history] + [evaluation.loss for evaluation in self.final.values()]
-        finite = all(map(math.isfinite, losses)) and all(np.isfinite(array).all() for array in self.weights.values())
-        return not finite
+# One program evaluates every split, this many examples at a time at most: a program a split would take as long to
+# compile as to use. An example's outputs do not depend on those beside it.
+ROWS = 5000
 
 
 class Trainer:
@@ -101,11 +44,10 @@ class Trainer:
 
     def __init__(self, config: RunConfig, data: Mapping[str, np.ndarray]) -> None:
         self.config = config
-        self.labels = {split: data[f"y_{split}"] for split in SPLITS if f"x_{split}" in data}
-        self.examples = {split: tf.constant(data[f"x_{split}"]) for split in self.labels}
-        self.targets = {split: tf.constant(targets_of(config, labels)) for split, labels in self.labels.items()}
+        self.load(data)
         self.model = network.build_model(config, data["x_train"].shape[1])
         self.loss = loss_of(config)
+        self._compiled: set[str] = set()
         # Of each trainer its own, so that what is compiled for it goes when it goes.
         self._compiled_epoch = compiled(self._epoch)
         self._compiled_forward = compiled(self._forward)
@@ -114,6 +56,17 @@ class Trainer:
             self.optimizer = network.build_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
             self._start = [variable.numpy() for variable in self.optimizer.variables]
+
+    def load(self, data: Mapping[str, np.ndarray]) -> None:
+        """Train on `data` from now on; where it has the shapes of the former, nothing is compiled again."""
+        self.labels = {split: data[f"y_{split}"] for split in SPLITS if f"x_{split}" in data}
+        targets = {split: targets_of(self.config, labels) for split, labels in self.labels.items()}
+        self._train = (tf.constant(data["x_train"]), tf.constant(targets["train"]))
+        rows = min(ROWS, max(map(len, self.labels.values())))
+        self._chunks = {
+            split: list(zip(_chunks(data[f"x_{split}"], rows), _chunks(targets[split], rows), strict=True))
+            for split in self.labels
+        }
 
     def run(self, seed: int, on_epoch: Callable[[int, Epoch], None] = lambda number, epoch: None) -> Run:
         """Train from the seed's initial weights; `on_epoch(number, epoch)` is called after each epoch, from 1 on."""
@@ -148,21 +101,33 @@ class Trainer:
 
     def evaluate(self, split: str) -> Evaluation:
         """The outputs of the present weights on `split`."""
-        losses, penalty, predicted, confidence = self._compiled_forward(self.examples[split], self.targets[split])
+        outputs = [self._timed("evaluate", self._compiled_forward, *chunk) for chunk in self._chunks[split]]
+        penalty = float(outputs[0][3])
+        labels = self.labels[split]
+        losses, predicted, confidence = (
+            np.concatenate([output[place].numpy() for output in outputs])[: len(labels)] for place in range(3)
+        )
         return Evaluation(
             # The exact sum has one value, in whatever order a machine adds.
-            loss=_mean(losses.numpy()) + float(penalty),
-            accuracy=float(np.mean(predicted.numpy() == self.labels[split])),
-            predicted=predicted.numpy(),
-            confidence=confidence.numpy(),
+            loss=_mean(losses) + penalty,
+            accuracy=float(np.mean(predicted == labels)),
+            predicted=predicted,
+            confidence=confidence,
         )
+
+    def _timed(self, phase: timings.Phase, program: Callable[..., Sums], *arguments: tf.Tensor) -> Sums:
+        """What `program` gives; the time of its first call, but for its work, goes into compiling it."""
+        first = phase not in self._compiled
+        self._compiled.add(phase)
+        with timings.phase("compile" if first else phase):
+            return program(*arguments)
 
     def _epochs(self, orders: Iterator[np.ndarray]) -> Iterator[Epoch]:
         for variable, value in zip(self.optimizer.variables, self._start, strict=True):
             variable.assign(value)
         n_examples = len(self.labels["train"])
         for order in islice(orders, self.config.epochs):
-            loss, correct = self._compiled_epoch(self.examples["train"], self.targets["train"], tf.constant(order))
+            loss, correct = self._timed("train", self._compiled_epoch, *self._train, tf.constant(order))
             yield self._report(float(loss) / n_examples, int(correct) / n_examples)
 
     def _report(self, loss: float, accuracy: float) -> Epoch:
@@ -177,72 +142,83 @@ class Trainer:
         Both are of the weights before each step, as `model.fit` counts.
         """
         n_examples = order.shape[0]
-        size = min(self.config.batch_size, n_examples)
         # Gathered once: a gather inside the loop costs more than the step.
         examples, targets = tf.gather(examples, order), tf.gather(targets, order)
-        loss = tf.constant(0.0, tf.float64)
-        correct = tf.constant(0)
-        for step in tf.range(n_examples // size):
-            batch = (step * size, size)
-            step_loss, step_correct = self._step(_rows(examples, *batch), _rows(targets, *batch))
-            loss += step_loss
-            correct += step_correct
-        rest = n_examples % size
-        if rest:
-            step_loss, step_correct = self._step(examples[-rest:], targets[-rest:])
-            loss += step_loss
-            correct += step_correct
-        return loss, correct
+        size = min(self.config.batch_size, n_examples)
+        loss, outputs = self._summed(self._step, examples, targets, size, tf.constant(0.0, tf.float64))
+        return loss, self._correct(outputs, targets)
 
     def _step(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One step of the optimizer on a batch: the sum of its losses (float64) and the number of right answers."""
-        loss, gradients, correct = self._value_and_gradients(examples, targets)
+        """One step of the optimizer on a batch: the sum of its losses (float64) and its outputs."""
+        (loss, gradients), outputs = self._value_and_gradients(examples, targets)
         self.optimizer.apply(gradients, self.model.trainable_variables)
-        return tf.cast(loss, tf.float64) * examples.shape[0], correct
+        return tf.cast(loss, tf.float64) * examples.shape[0], outputs
 
-    def _value_and_gradients(
-        self, examples: tf.Tensor, targets: tf.Tensor
-    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tf.Tensor]:
-        """The loss of a batch, penalty included, its gradients, and the number of right answers.
+    def _value_and_gradients(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """The loss of a batch, penalty included, beside its gradients, and its outputs.
 
         A large batch is summed part by part (see `PART`), the penalty with the first.
         """
         n_examples = examples.shape[0]
-        size = min(PART, n_examples)
-        loss, gradients, correct = self._part(examples[:size], targets[:size], n_examples, penalised=True)
-        for part in tf.range(1, n_examples // size):
-            more = self._part(_rows(examples, part * size, size), _rows(targets, part * size, size), n_examples)
-            loss, gradients, correct = _added((loss, gradients, correct), more)
-        rest = n_examples % size
-        if rest:
-            more = self._part(examples[-rest:], targets[-rest:], n_examples)
-            loss, gradients, correct = _added((loss, gradients, correct), more)
-        return loss, gradients, correct
 
-    def _part(
-        self, examples: tf.Tensor, targets: tf.Tensor, n_examples: int, *, penalised: bool = False
-    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tf.Tensor]:
-        """What some of the `n_examples` of a batch add to its loss, its gradients and its right answers."""
-        with tf.GradientTape() as tape:
-            outputs = self.model(tf.cast(examples, self.config.dtype), training=True)
-            loss = tf.reduce_sum(self.loss(targets, outputs)) / n_examples
-            if penalised:
-                loss += self._penalty()
-        gradients = tape.gradient(loss, self.model.trainable_variables)
-        return loss, tuple(gradients), self._correct(outputs, targets)
+        def part(examples: tf.Tensor, targets: tf.Tensor, *, penalised: bool = False) -> tuple[Any, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                outputs = self.model(tf.cast(examples, self.config.dtype), training=True)
+                loss = tf.reduce_sum(self.loss(targets, outputs)) / n_examples
+                if penalised:
+                    loss += self._penalty()
+            return (loss, tuple(tape.gradient(loss, self.model.trainable_variables))), outputs
+
+        size = min(PART, n_examples)
+        sums, outputs = part(examples[:size], targets[:size], penalised=True)
+        if n_examples == size:
+            return sums, outputs
+        sums, more = self._summed(part, examples[size:], targets[size:], size, sums)
+        return sums, tf.concat([outputs, more], axis=0)
+
+    def _summed(
+        self,
+        body: Callable[[tf.Tensor, tf.Tensor], tuple[Sums, tf.Tensor]],
+        examples: tf.Tensor,
+        targets: tf.Tensor,
+        size: int,
+        sums: Sums,
+    ) -> tuple[Sums, tf.Tensor]:
+        """Call `body` with `size` rows after the other, the last time with the rest of them.
+
+        Returns `sums` and what it gives first added to them, and the outputs, which it gives second, of all rows.
+        """
+        turns, rest = divmod(examples.shape[0], size)
+        pieces = []
+        if turns:
+            array = tf.TensorArray(self.config.dtype, turns, element_shape=[size, self.config.output_units])
+
+            def turn(number: tf.Tensor, sums: Sums, array: tf.TensorArray) -> tuple[tf.Tensor, Sums, tf.TensorArray]:
+                more, outputs = body(_rows(examples, number * size, size), _rows(targets, number * size, size))
+                return number + 1, _added(sums, more), array.write(number, outputs)
+
+            # One loop of the program in TensorFlow's form: AutoGraph would take longer to rewrite one of Python's than
+            # TensorFlow takes to trace it.
+            _, sums, array = tf.while_loop(lambda number, *_: number < turns, turn, (tf.constant(0), sums, array))
+            pieces.append(array.concat())
+        if rest:
+            more, outputs = body(examples[-rest:], targets[-rest:])
+            sums = _added(sums, more)
+            pieces.append(outputs)
+        return sums, tf.concat(pieces, axis=0)
 
     def _penalty(self) -> tf.Tensor:
         return tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0, self.config.dtype)
 
     def _forward(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Losses [n] and the penalty beside them, digits answered [n], and their outputs [n]."""
+        """Losses [n], digits answered [n], their outputs [n], and the penalty beside the losses."""
         outputs = self.model(tf.cast(examples, self.config.dtype), training=False)
         predicted = self._predicted(outputs)
         if self.config.output_units == 1:
             confidence = tf.where(predicted == 1, outputs[:, 0], 1 - outputs[:, 0])
         else:
             confidence = tf.reduce_max(outputs, axis=-1)
-        return self.loss(targets, outputs), self._penalty(), predicted, confidence
+        return self.loss(targets, outputs), predicted, confidence, self._penalty()
 
     def _predicted(self, outputs: tf.Tensor) -> tf.Tensor:
         """The digit answered, uint8 [n]: the largest output, or of one unit 0 or 1."""
@@ -265,13 +241,15 @@ class Trainer:
 
         SciPy cannot be paused, so the epochs come when it has ended.
         """
+        from scipy.optimize import minimize
+
         assert isinstance(self.config.optimizer, Tnc)
         n_examples = len(self.labels["train"])
         calls: list[Epoch] = []
 
         def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
             self._assign(vector)
-            loss, gradient, correct = self._compiled_whole_gradient(self.examples["train"], self.targets["train"])
+            loss, gradient, correct = self._timed("train", self._compiled_whole_gradient, *self._train)
             calls.append(self._report(float(loss), int(correct) / n_examples))
             return float(loss), gradient.numpy()
 
@@ -291,13 +269,21 @@ class Trainer:
 
     def _whole_gradient(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loss, its gradient as one vector, and the number of right answers, all examples in one batch."""
-        loss, gradients, correct = self._value_and_gradients(examples, targets)
-        return loss, tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0), correct
+        (loss, gradients), outputs = self._value_and_gradients(examples, targets)
+        gradient = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        return loss, gradient, self._correct(outputs, targets)
 
 
-def _added(total: Any, more: Any) -> Any:
+def _added(totals: Sums, more: Sums) -> Sums:
     """Two nested structures of tensors, added place by place."""
-    return tf.nest.map_structure(tf.add, total, more)
+    return cast(Sums, tf.nest.map_structure(tf.add, totals, more))
+
+
+def _chunks(array: np.ndarray, rows: int) -> list[tf.Tensor]:
+    """`array` cut into pieces of `rows` rows, the last filled up with zeros."""
+    missing = -len(array) % rows
+    filled = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+    return [tf.constant(filled[start : start + rows]) for start in range(0, len(filled), rows)]
 
 
 def _rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:

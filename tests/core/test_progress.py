@@ -35,3 +35,24 @@ def test_a_line_is_there_at_once_also_when_piped(root: Path) -> None:
         [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.stdout == "a line\n"
+
+
+def test_notes_of_any_process_arrive_one_by_one_before_the_block_ends() -> None:
+    received: list[str] = []
+    program = (
+        "import sys; from pathlib import Path; from stages.core.progress import Notes;"
+        "[Notes(Path(sys.argv[1])).send(f'{sys.argv[2]} {number}') for number in range(100)]"
+    )
+    with progress.notes(received.append) as notes:
+        processes = [subprocess.Popen([sys.executable, "-c", program, str(notes.path), name]) for name in "ab"]
+        assert [process.wait(60) for process in processes] == [0, 0]
+        notes.send("last")
+    assert sorted(received) == sorted([*(f"{name} {number}" for name in "ab" for number in range(100)), "last"])
+    assert [note for note in received if note[0] == "a"] == [f"a {number}" for number in range(100)]
+    assert not notes.path.exists()
+
+
+def test_a_note_that_nobody_reads_is_dropped(tmp_path: Path) -> None:
+    progress.Notes(tmp_path / "gone").send("note")
+    os.mkfifo(tmp_path / "unread")
+    progress.Notes(tmp_path / "unread").send("note")

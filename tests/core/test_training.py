@@ -15,7 +15,8 @@ from stages.core import digits, losses, network, params
 from stages.core.backend import keras, tf
 from stages.core.digits import Dataset
 from stages.core.params import RunConfig
-from stages.core.training import PART, Run, Trainer
+from stages.core.runs import Run
+from stages.core.training import PART, Trainer
 
 # Gently, because one sigmoid near 1 has a logit in which the last bit counts.
 SGD = {"name": "sgd", "learning_rate": 0.02}
