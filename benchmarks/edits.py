@@ -62,7 +62,6 @@ def measure_edit(folder: Path, variables: Mapping[str, str], variant: str, learn
     """
     path, before = folder / "params.yaml", reported(folder, variant)
     content = edited(path.read_text(encoding="utf-8"), variant, learning_rate)
-    # Two small writes of a file, some 10 microseconds, before the clock starts.
     path.write_text(content, encoding="utf-8")
     ran = common.run([*common.DVC, "repro"], folder, variables)
     after = reported(folder, variant)

@@ -98,7 +98,7 @@ def breakdown_table(ours: Mapping[str, Any]) -> Table:
     """Where the time of one `dvc repro` goes."""
     title = "Where the time of dvc repro goes: seconds of wall, then processor-seconds of all its processes"
     table = Table("stage", "stages", "wall", *PHASES, title=title)
-    for kind, figures in ours["breakdown"].items():
+    for kind, figures in sorted(ours["breakdown"].items(), key=lambda item: -float(item[1]["wall"])):
         table.add_row(kind, str(figures["stages"]), *(f"{figures.get(name, 0.0):.2f}" for name in ("wall", *PHASES)))
     total: Counter[str] = Counter()
     for figures in ours["breakdown"].values():
@@ -134,13 +134,13 @@ def main() -> None:
         figures["dvc repro / floor"] = common.spread([one["ours"]["over_floor"] for one in rounds])
 
     console, script = common.console(), rounds[0]["script"]
-    table = Table("", "median", "lowest", "highest", title=f"The whole pipeline, {len(rounds)} rounds")
+    table = Table("", "median", "lowest", "highest", title=f"The whole pipeline, rounds: {len(rounds)}")
     for name, row in figures.items():
         table.add_row(name, *common.shown(row, 2))
     console.print(table, breakdown_table(middle), sep="\n")
     console.print(
         f"script: {script['sampled_runs']} runs of at most {arguments.epochs} epochs sampled, of {script['runs']:.0f} "
-        f"whole runs in its total; every {arguments.every}. cell"
+        f"whole runs in its total; cells sampled: one in {arguments.every}"
     )
     ratio = figures["script / dvc repro"]["median"]
     console.print(f"goal, at least {RATIO_GOAL:g} times faster: {common.verdict(ratio, RATIO_GOAL, at_least=True)}")
