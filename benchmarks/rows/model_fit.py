@@ -1,0 +1,33 @@
+"""`model.fit` as people write it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks.rows import protocol
+
+
+def train(problem: protocol.Problem, **compilation: Any) -> protocol.Arrays:
+    """Train for all turns of `problem`, `model.compile` given `compilation` too; return the weights."""
+    keras.utils.set_random_seed(0)
+    kernel, _, output_kernel, _ = problem.weights
+    model = keras.Sequential(
+        [
+            keras.Input(kernel.shape[:1]),
+            keras.layers.Dense(kernel.shape[1], activation="relu"),
+            keras.layers.Dense(output_kernel.shape[1], activation="softmax"),
+        ]
+    )
+    model.set_weights(problem.weights)
+    optimizer = keras.optimizers.Adam(problem.learning_rate)
+    model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], **compilation)
+    inputs = problem.inputs
+    # It draws orders of its own.
+    for orders in problem.turns():
+        model.fit(inputs, problem.labels, batch_size=problem.batch_size, epochs=len(orders), verbose=0)
+    return [np.asarray(array) for array in model.get_weights()]
+
+
+if __name__ == "__main__":
+    protocol.main(train)

@@ -1,0 +1,35 @@
+"""PyTorch on the CPU: a plain loop with fused Adam, the examples of an epoch gathered once."""
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from benchmarks.rows import protocol
+
+
+def train(problem: protocol.Problem) -> protocol.Arrays:
+    """Train for all turns of `problem`; return the weights."""
+    torch.set_num_threads(1)
+    # As XLA does; on some processors they are slow.
+    torch.set_flush_denormal(True)
+    kernel, _, output_kernel, _ = problem.weights
+    model = torch.nn.Sequential(torch.nn.Linear(*kernel.shape), torch.nn.ReLU(), torch.nn.Linear(*output_kernel.shape))
+    with torch.no_grad():
+        for parameter, array in zip(model.parameters(), problem.weights, strict=True):
+            # PyTorch keeps kernels as [outputs, inputs].
+            parameter.copy_(torch.from_numpy(array.T))
+    # Keras's epsilon: PyTorch's own is smaller.
+    optimizer = torch.optim.Adam(model.parameters(), lr=problem.learning_rate, eps=1e-7, fused=True)
+    inputs = torch.from_numpy(problem.inputs)
+    labels = torch.from_numpy(problem.labels.astype("int64"))
+    for orders in problem.turns():
+        for order in torch.from_numpy(orders):
+            batches = inputs.index_select(0, order).split(problem.batch_size)
+            for examples, targets in zip(batches, labels[order].split(problem.batch_size), strict=True):
+                optimizer.zero_grad(set_to_none=True)
+                cross_entropy(model(examples), targets).backward()
+                optimizer.step()
+    return [parameter.detach().numpy().T for parameter in model.parameters()]
+
+
+if __name__ == "__main__":
+    protocol.main(train)

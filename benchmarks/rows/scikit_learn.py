@@ -1,0 +1,35 @@
+"""scikit-learn's `MLPClassifier`, an epoch a call of `partial_fit`."""
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+
+from benchmarks.rows import protocol
+
+
+def train(problem: protocol.Problem) -> protocol.Arrays:
+    """Train for all turns of `problem`; return the weights."""
+    inputs, labels = problem.inputs, problem.labels
+    model = MLPClassifier(
+        hidden_layer_sizes=problem.weights[0].shape[1:],
+        alpha=0,
+        batch_size=problem.batch_size,
+        learning_rate_init=problem.learning_rate,
+        epsilon=1e-7,
+        # A shuffle of its own gathers batch by batch, which takes longer.
+        shuffle=False,
+        random_state=0,
+    )
+    # It has weights to replace only after a first step, and then begins anew.
+    model.partial_fit(inputs[: problem.batch_size], labels[: problem.batch_size], classes=np.arange(10))
+    del model._optimizer
+    trained = [model.coefs_[0], model.intercepts_[0], model.coefs_[1], model.intercepts_[1]]
+    for array, start in zip(trained, problem.weights, strict=True):
+        array[...] = start
+    for orders in problem.turns():
+        for order in orders:
+            model.partial_fit(inputs[order], labels[order])
+    return trained
+
+
+if __name__ == "__main__":
+    protocol.main(train)
