@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.readme import BEGIN, END, section
 from stages.core import files, params
 
 
@@ -50,6 +51,10 @@ def test_every_percentage_in_the_text_is_in_the_table_or_was_published(readme: s
     text = "\n".join(line for line in readme.splitlines() if not line.startswith("|"))
     for number in re.findall(r"(\d+(?:\.\d+)?)%", text):
         assert number in published or re.search(rf"[| ]{re.escape(number)}[ |]", table), number
+
+
+def test_the_section_on_performance_is_what_the_benchmarks_wrote(readme: str) -> None:
+    assert readme.partition(BEGIN)[2].partition(END)[0] == section()
 
 
 @pytest.mark.parametrize("last", ["dvc repro", "pytest"])

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.rows import protocol
 from stages.core import network
 from stages.core.params import RunConfig
-from stages.core.training import Epoch, Trainer
+from stages.core.runs import Epoch
+from stages.core.training import Trainer
 
 SEED = 0
 

@@ -1,0 +1,101 @@
+"""benchmarks/results/ -> the tables of README.md's section on performance: `python -m benchmarks.readme`.
+
+A test compares the two, so that no figure there is typed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import common
+from stages.core import files
+
+BEGIN, END = "<!-- made by benchmarks/readme.py -->\n", "<!-- up to here -->\n"
+SIZES = {"seed": "a seed", "cell": "a cell", "training example": "1,000 training examples"}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def spread(figures: Mapping[str, float], digits: int = 3) -> str:
+    """A median, and in brackets the lowest and the highest."""
+    median, lowest, highest = (f"{figures[name]:.{digits}g}" for name in ("median", "lowest", "highest"))
+    return f"{median} ({lowest}–{highest})"
+
+
+def loop(result: Mapping[str, Any]) -> str:
+    """A row a network and batch: our time, and how many times as long the others take."""
+    shapes = result["shapes"]
+    labels = {name: row["label"] for name, row in next(iter(shapes.values()))["rows"].items() if name != "whichfix"}
+    rows = []
+    for name, shape in shapes.items():
+        ours = shape["rows"]["whichfix"]["seconds_per_epoch"]
+        others = [shape["rows"][module] for module in labels]
+        times = [spread(row["times_ours"]) if "times_ours" in row else "not measured" for row in others]
+        rows.append([name, spread({key: 1000 * value for key, value in ours.items() if key != "rounds"}), *times])
+    return table(["network/batch", "whichfix, ms an epoch", *labels.values()], rows)
+
+
+def pipeline(result: Mapping[str, Any]) -> str:
+    """A row a figure of the whole pipeline."""
+    goals = {"script / dvc repro": "at least 10", "dvc repro / floor": "at most 1.5"}
+    rows = [[name, spread(figures), goals.get(name, "")] for name, figures in result["figures"].items()]
+    return table(["the whole pipeline", "median (lowest–highest)", "goal"], rows)
+
+
+def breakdown(result: Mapping[str, Any]) -> str:
+    """Where the time of the middle round goes."""
+    middle = sorted(result["rounds"], key=lambda one: float(one["ours"]["seconds"]))[len(result["rounds"]) // 2]["ours"]
+    phases = ["wall", "import", "read", "compile", "train", "evaluate", "write"]
+    kinds = sorted(middle["breakdown"].items(), key=lambda item: -float(item[1]["wall"]))
+    rows = [
+        [kind, str(figures["stages"]), *(f"{figures.get(phase, 0.0):.1f}" for phase in phases)]
+        for kind, figures in kinds
+    ]
+    return table(["stage", "how many", *phases], [*rows, ["DVC itself", "", f"{middle['dvc_seconds']:.1f}", *[""] * 6]])
+
+
+def edits(result: Mapping[str, Any]) -> str:
+    """A row an edit, and one for none."""
+    rows = [
+        [name, spread(figures), f"{result['goals'][name if name in result['goals'] else 'edit']:g}"]
+        for name, figures in result["figures"].items()
+    ]
+    return table(["`dvc repro` after", "seconds", "goal"], rows)
+
+
+def growth(result: Mapping[str, Any]) -> str:
+    """A row a series: the line through its points."""
+    rows = []
+    for unit, series in result["series"].items():
+        scale = 1000 if unit == "training example" else 1
+        sizes = [point["size"] for point in series["points"]]
+        row = [SIZES[unit], f"{min(sizes):,} to {max(sizes):,}"]
+        for name in ("seconds", "peak_mib"):
+            line = series[name]
+            row.append(f"{line['slope'] * scale:.3g} and {line['constant']:.3g}, R² {line['r_squared']:.3f}")
+        rows.append(row)
+    return table(["for each", "measured for", "seconds, and a constant", "MiB of the largest process"], rows)
+
+
+def section() -> str:
+    """The tables, from the files that the benchmarks wrote."""
+    parts = {"loop": [loop], "pipeline": [pipeline, breakdown], "edits": [edits], "growth": [growth]}
+    tables = [
+        make(files.read_json(common.RESULTS / f"{name}.json")) for name, makers in parts.items() for make in makers
+    ]
+    return "\n" + "\n".join(tables) + "\n"
+
+
+def main() -> None:
+    """Put the tables into README.md between the two marks."""
+    path = common.ROOT / "README.md"
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    files.write_text(path, before + BEGIN + section() + END + after)
+
+
+if __name__ == "__main__":
+    main()
