@@ -2,6 +2,8 @@
 
 import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
 
+from typing import Any
+
 from benchmarks.rows import protocol
 from stages.core.backend import compiled, tf
 
@@ -23,8 +25,12 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     def epoch(inputs: tf.Tensor, kernel: tf.Tensor, output_kernel: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         # What a step gives takes the place of what the step before gave, so that none can be left out.
         last = tf.zeros_like(kernel), tf.zeros_like(output_kernel)
-        for step in tf.range(n_examples // size):
-            last = products(tf.slice(inputs, [step * size, 0], [size, kernel.shape[0]]), kernel, output_kernel)
+
+        def turn(step: tf.Tensor, _: Any) -> tuple[tf.Tensor, Any]:
+            batch = tf.slice(inputs, [step * size, 0], [size, kernel.shape[0]])
+            return step + 1, products(batch, kernel, output_kernel)
+
+        _, last = tf.while_loop(lambda step, _: step < n_examples // size, turn, (tf.constant(0), last))
         return [last, products(inputs[-rest:], kernel, output_kernel)] if rest else [last]
 
     program = compiled(epoch)
