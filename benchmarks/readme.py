@@ -81,11 +81,10 @@ def growth(result: Mapping[str, Any]) -> str:
 
 
 def section() -> str:
-    """The tables, from the files that the benchmarks wrote."""
-    parts = {"loop": [loop], "pipeline": [pipeline, breakdown], "edits": [edits], "growth": [growth]}
-    tables = [
-        make(files.read_json(common.RESULTS / f"{name}.json")) for name, makers in parts.items() for make in makers
-    ]
+    """The tables, from those files that the benchmarks wrote."""
+    makers = {"loop": [loop], "pipeline": [pipeline, breakdown], "edits": [edits], "growth": [growth]}
+    written = {common.RESULTS / f"{name}.json": parts for name, parts in makers.items()}
+    tables = [make(files.read_json(path)) for path, parts in written.items() if path.is_file() for make in parts]
     return "\n" + "\n".join(tables) + "\n"
 
 

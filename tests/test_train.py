@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniature import SEEDS, Miniature, call, refused
+from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 from scipy.special import expit, softmax
 
+from stages import train
 from stages.core import files
 from stages.core.training import Trainer
 
@@ -141,6 +143,23 @@ def test_the_same_configuration_gives_the_same_bytes(project: Path) -> None:
     call("train", "ex4-fixed")
     assert contents(project / "runs") == first
     assert b"of last time" not in first.values()
+
+
+def test_seeds_trained_side_by_side_give_the_same_bytes(project: Path, miniature: Miniature) -> None:
+    call("train", "ex4-fixed")
+    first = contents(project / "runs")
+    settings = YAML(typ="safe").load(project / "params.yaml")
+    settings["execution"] = {"backend": "loky", "workers": 2}
+    (project / "params.yaml").unlink()
+    YAML(typ="safe").dump(settings, project / "params.yaml")
+    call("train", "ex4-fixed")
+    assert contents(project / "runs") == first
+    assert files.read_json(project / "timings/ex4-fixed.json").keys() == {str(seed) for seed in SEEDS}
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, [[3, 1, 2]]), (2, [[3, 2], [1]]), (5, [[3], [1], [2]])])
+def test_seeds_are_dealt_evenly_to_no_more_workers_than_there_are(workers: int, expected: list[list[int]]) -> None:
+    assert train.shares([3, 1, 2], workers) == expected
 
 
 def test_a_run_that_fails_leaves_the_former_results_as_they_were(

@@ -37,7 +37,7 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
         return (weights, means, squares, number), value
 
     def epoch(state: Any, examples: Any, labels: Any, order: Any) -> Any:
-        gathered = examples[order], labels[order]
+        gathered = (examples, labels) if problem.full_batch else (examples[order], labels[order])
         batches = tuple(array[: whole * size].reshape(whole, size, *array.shape[1:]) for array in gathered)
         state, losses = jax.lax.scan(step, state, batches)
         if len(order) % size:

@@ -52,6 +52,11 @@ class Problem:
         """Batches an epoch; the last may be a short one."""
         return -(-len(self.labels) // self.batch_size)
 
+    @property
+    def full_batch(self) -> bool:
+        """Whether a step takes all examples, so that their order changes nothing and nobody would make it."""
+        return self.batch_size >= len(self.labels)
+
     def turns(self) -> Iterator[np.ndarray]:
         """The orders of a turn, int32 [epochs, n], for each line of standard input.
 

@@ -23,8 +23,8 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     labels = torch.from_numpy(problem.labels.astype("int64"))
     for orders in problem.turns():
         for order in torch.from_numpy(orders):
-            batches = inputs.index_select(0, order).split(problem.batch_size)
-            for examples, targets in zip(batches, labels[order].split(problem.batch_size), strict=True):
+            epoch = (inputs, labels) if problem.full_batch else (inputs.index_select(0, order), labels[order])
+            for examples, targets in zip(*(array.split(problem.batch_size) for array in epoch), strict=True):
                 optimizer.zero_grad(set_to_none=True)
                 cross_entropy(model(examples), targets).backward()
                 optimizer.step()

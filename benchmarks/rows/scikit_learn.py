@@ -27,7 +27,10 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
         array[...] = start
     for orders in problem.turns():
         for order in orders:
-            model.partial_fit(inputs[order], labels[order])
+            if problem.full_batch:
+                model.partial_fit(inputs, labels)
+            else:
+                model.partial_fit(inputs[order], labels[order])
     return trained
 
 

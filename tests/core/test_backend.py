@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -27,3 +29,13 @@ def test_what_was_held_back_is_shown_when_the_import_fails(capfd: pytest.Capture
 def test_keras_computes_with_tensorflow_on_the_cpu() -> None:
     assert backend.keras.backend.backend() == "tensorflow"
     assert {device.device_type for device in backend.tf.config.list_logical_devices()} == {"CPU"}
+
+
+def test_what_keras_would_only_look_at_is_not_imported_and_can_be_later() -> None:
+    program = (
+        "import gc, sys, stages.core.backend;"
+        "assert not {'sklearn', 'matplotlib', 'pandas', 'jax'} & sys.modules.keys();"
+        "assert gc.isenabled();"
+        "import sklearn, matplotlib, pandas"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
