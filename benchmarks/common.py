@@ -36,7 +36,7 @@ class Ran:
     seconds : float
         Wall time.
     peak_bytes : int
-        Largest resident memory of any one of its processes.
+        Largest resident memory of any one of its processes, or of this one when it started them: Linux hands that on.
     lines : list
         Seconds since the start, and a line that it printed.
     """

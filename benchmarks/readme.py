@@ -13,15 +13,18 @@ BEGIN, END = "<!-- made by benchmarks/readme.py -->\n", "<!-- up to here -->\n"
 SIZES = {"seed": "a seed", "cell": "a cell", "training example": "1,000 training examples"}
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
+def table(says: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown below what it says."""
     lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{says}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def spread(figures: Mapping[str, float], digits: int = 3) -> str:
-    """A median, and in brackets the lowest and the highest."""
-    median, lowest, highest = (f"{figures[name]:.{digits}g}" for name in ("median", "lowest", "highest"))
+def spread(figures: Mapping[str, float]) -> str:
+    """A median, and in brackets the lowest and the highest, to three digits or the whole number."""
+    median, lowest, highest = (
+        f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+        for value in (figures[name] for name in ("median", "lowest", "highest"))
+    )
     return f"{median} ({lowest}–{highest})"
 
 
@@ -35,14 +38,23 @@ def loop(result: Mapping[str, Any]) -> str:
         others = [shape["rows"][module] for module in labels]
         times = [spread(row["times_ours"]) if "times_ours" in row else "not measured" for row in others]
         rows.append([name, spread({key: 1000 * value for key, value in ours.items() if key != "rounds"}), *times])
-    return table(["network/batch", "whichfix, ms an epoch", *labels.values()], rows)
+    says = (
+        "One epoch, on one thread of one core. The others are told in times ours: `model.fit` as people write it, and\n"
+        "compiled with `steps_per_execution` and `jit_compile`; the products are those of the same shapes and no more."
+    )
+    return table(says, ["network/batch", "whichfix, ms an epoch", *labels.values()], rows)
 
 
 def pipeline(result: Mapping[str, Any]) -> str:
     """A row a figure of the whole pipeline."""
     goals = {"script / dvc repro": "at least 10", "dvc repro / floor": "at most 1.5"}
     rows = [[name, spread(figures), goals.get(name, "")] for name, figures in result["figures"].items()]
-    return table(["the whole pipeline", "median (lowest–highest)", "goal"], rows)
+    says = (
+        "The whole pipeline. The floor is training and evaluation alone, spread evenly over the workers; the script's\n"
+        f"time is extrapolated from {result['rounds'][0]['script']['sampled_runs']} of its runs, of at most "
+        f"{result['settings']['epochs']} epochs each."
+    )
+    return table(says, ["", "median (lowest–highest)", "goal"], rows)
 
 
 def breakdown(result: Mapping[str, Any]) -> str:
@@ -54,7 +66,9 @@ def breakdown(result: Mapping[str, Any]) -> str:
         [kind, str(figures["stages"]), *(f"{figures.get(phase, 0.0):.1f}" for phase in phases)]
         for kind, figures in kinds
     ]
-    return table(["stage", "how many", *phases], [*rows, ["DVC itself", "", f"{middle['dvc_seconds']:.1f}", *[""] * 6]])
+    says = "Where its time goes: seconds of wall, then those of all processes by phase."
+    rows.append(["DVC itself", "", f"{middle['dvc_seconds']:.1f}", *[""] * 6])
+    return table(says, ["stage", "how many", *phases], rows)
 
 
 def edits(result: Mapping[str, Any]) -> str:
@@ -63,7 +77,9 @@ def edits(result: Mapping[str, Any]) -> str:
         [name, spread(figures), f"{result['goals'][name if name in result['goals'] else 'edit']:g}"]
         for name, figures in result["figures"].items()
     ]
-    return table(["`dvc repro` after", "seconds", "goal"], rows)
+    return table(
+        "An edit of one variant, until its numbers are in the report and in MLflow.", ["", "seconds", "goal"], rows
+    )
 
 
 def growth(result: Mapping[str, Any]) -> str:
@@ -77,7 +93,8 @@ def growth(result: Mapping[str, Any]) -> str:
             line = series[name]
             row.append(f"{line['slope'] * scale:.3g} and {line['constant']:.3g}, R² {line['r_squared']:.3f}")
         rows.append(row)
-    return table(["for each", "measured for", "seconds, and a constant", "MiB of the largest process"], rows)
+    says = "Growth: a line through what was measured, its slope for each and its constant."
+    return table(says, ["for each", "measured for", "seconds", "MiB of the largest process"], rows)
 
 
 def section() -> str:
