@@ -6,7 +6,6 @@ from contextlib import closing
 from typing import TypeVar
 
 from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
 
 from stages.core import cluster
 from stages.core.params import Execution
@@ -52,9 +51,6 @@ def _ended(
         # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         yield from parallel(delayed(_placed)(place, task, data) for place, task in enumerate(tasks))
-    if execution.backend == "loky" and len(tasks) > 1:
-        # They have nothing left to do, and to end by themselves would take them a second.
-        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
 def _placed(place: int, task: Callable[[Data], Result], data: Data) -> tuple[int, Result]:

@@ -116,7 +116,7 @@ class Trainer:
         )
 
     def _timed(self, phase: timings.Phase, program: Callable[..., Sums], *arguments: tf.Tensor) -> Sums:
-        """What `program` gives; the time of its first call, but for its work, goes into compiling it."""
+        """What `program` gives; its first call counts as compiling, which is most of it."""
         first = phase not in self._compiled
         self._compiled.add(phase)
         with timings.phase("compile" if first else phase):
