@@ -48,13 +48,18 @@ class Ran:
 
 def machine() -> dict[str, Any]:
     """Processor model, cores, memory in bytes and the versions of Python and of the packages that compute."""
-    processor = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     return {
-        "processor": processor[1] if processor else platform.machine(),
+        "processor": processor(),
         "cores": cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def processor() -> str:
+    """The model of the processor, or where Linux does not tell it, its architecture."""
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def cores() -> int:

@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import log_softmax
 
+from benchmarks import common
 from benchmarks.rows import protocol, whichfix
 from stages.core import errors, files, progress, runtime
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("benchmarks/results/loop.json")
 PACKAGES = ("numpy", "tensorflow", "keras", "torch", "jax", "scikit-learn")
 LEARNING_RATE = 0.001
@@ -141,7 +141,9 @@ def started(row: Row, folder: Path) -> Iterator[Running]:
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile() as notes,
-        subprocess.Popen(command, 0, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=notes) as process,
+        subprocess.Popen(
+            command, 0, cwd=common.ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=notes
+        ) as process,
     ):
         try:
             yield Running(row, folder / f"{row.module}.npz", process, notes)
@@ -247,10 +249,8 @@ def summary(values: list[float]) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     packages = {name: version(name) for name in PACKAGES}
-    return {"processor": models[0] if models else None, "cores": os.cpu_count(), "threads": 1, "packages": packages}
+    return {"processor": common.processor(), "cores": os.cpu_count(), "threads": 1, "packages": packages}
 
 
 def version(package: str) -> str | None:
