@@ -9,34 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, execution, files, params, progress, statistics, timings
+from stages.core import errors, execution, files, params, progress, statistics, tasks, timings
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 # Of the bootstrap; the runs have seeds of their own.
 RNG_SEED = 0
-
-
-def train_cell(
-    cell: params.Cell, seeds: tuple[int, ...], data: Mapping[str, np.ndarray]
-) -> tuple[dict[str, list[Any]], dict[str, float]]:
-    """Train `cell` with every seed, as `train` trains a variant: columns with a row a seed, and the seconds by phase.
-
-    The accuracies are of the final weights, `final_loss` is the running loss of the last epoch.
-    """
-    # Only the processes that train import TensorFlow.
-    with timings.phase("import"):
-        from stages.core.training import Trainer
-
-    trainer = Trainer(cell.run, data)
-    runs = [trainer.run(seed) for seed in seeds]
-    columns: dict[str, list[Any]] = {
-        "seed": [run.seed for run in runs],
-        "train_accuracy": [run.final["train"].accuracy for run in runs],
-        "test_accuracy": [run.final["test"].accuracy for run in runs],
-        "final_loss": [run.history[-1].loss for run in runs],
-        "diverged": [run.diverged for run in runs],
-    }
-    return columns, timings.taken()
 
 
 def train_cells(
@@ -45,7 +22,7 @@ def train_cells(
     settings: params.Execution,
     on_cell: Callable[[params.Cell, pd.DataFrame], None] = lambda cell, table: None,
 ) -> list[pd.DataFrame]:
-    """Train every cell, side by side: the columns of `train_cell` as tables, in the order of `configs`.
+    """Train every cell, side by side: the columns of `tasks.train_cell` as tables, in the order of `configs`.
 
     `on_cell` is called as each cell ends, in whatever order that is.
     """
@@ -59,10 +36,10 @@ def train_cells(
         tables[order[place]] = pd.DataFrame(columns)
         on_cell(configs.cells[order[place]], tables[order[place]])
 
-    tasks = [partial(train_cell, configs.cells[row], configs.seeds) for row in order]
     # A cell has no curve, so the validation split would be evaluated after each epoch for nothing.
     needed = {name: array for name, array in data.items() if not name.endswith("_validation")}
-    execution.run(tasks, needed, settings, on_result)
+    given = [partial(tasks.train_cell, configs.cells[row].run, configs.seeds) for row in order]
+    execution.run(given, needed, settings, on_result)
     return [tables[row] for row in range(len(configs.cells))]
 
 
@@ -72,7 +49,7 @@ def work(run: params.RunConfig) -> tuple[int, int]:
 
 
 def cells_table(configs: params.CellConfigs, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One row a cell and seed: the case, a boolean a fix, then the columns of `train_cell`."""
+    """One row a cell and seed: the case, a boolean a fix, then the columns of `tasks.train_cell`."""
     named = []
     for cell, table in zip(configs.cells, tables, strict=True):
         on = {fix: fix in cell.fixes for fix in configs.fixes}

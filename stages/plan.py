@@ -1,12 +1,15 @@
-"""params.yaml and stages/ -> configs/: every variant and every cell resolved and validated, and each stage's code.
+"""params.yaml and stages/ -> configs/: every variant and every cell resolved and validated, and what else decides.
 
 `train` depends on its variant's file alone, so an edit retrains just the variants whose configuration it changes;
-`attribute` likewise on its case's file of cells. In place of its modules each stage depends on the file of their
-digests, configs/code/<stage>.json: dvc.yaml need not list them, nor DVC read an entry a module and stage.
+`attribute` likewise on its case's file of cells. The other stages depend on configs/params/<stage>.json, what they read
+of params.yaml. In place of its modules each stage depends on the file of their digests, configs/code/<stage>.json:
+dvc.yaml need not list them, nor DVC read an entry a module and stage.
 """
 
 import shutil
 from collections.abc import Collection
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +31,42 @@ def remove_strays(folder: Path, names: Collection[str]) -> None:
             path.unlink()
 
 
+def inputs(parameters: params.Params) -> dict[str, list[str]]:
+    """The keys of params.yaml that a stage depends on beside the configurations, by the stage as DVC names it."""
+    keys = {
+        "fetch": ["sources"],
+        "probe": ["probe"],
+        "evaluate": ["cases", "probe.case", "seeds", "variants"],
+        "report": ["cases", "seeds", "sources", "variants"],
+    }
+    for name, case in parameters.cases.items():
+        keys[f"prepare@{name}"] = [f"cases.{name}.dataset", f"datasets.{case.dataset}"]
+        keys[f"baseline@{name}"] = [f"cases.{name}.baselines"]
+    return keys
+
+
+def value(content: Any, key: str) -> Any:
+    """What `content` holds under `key`, the steps of which dots part."""
+    return reduce(getitem, key.split("."), content)
+
+
 def main() -> None:
-    """Write one file a variant, one a case and one a stage, and remove every other and its results."""
+    """Write the files of every variant, case and stage, and remove every other and its results."""
     parameters = params.load()
     contents: dict[Path, Any] = {}
     for name, config in params.variant_configs(parameters).items():
         contents[CONFIGS / f"{name}.json"] = config.model_dump(mode="json")
     for case, cells in params.cell_configs(parameters).items():
         contents[CONFIGS / "cells" / f"{case}.json"] = cells.model_dump(mode="json")
+    content = parameters.model_dump(mode="json")
+    for stage, keys in inputs(parameters).items():
+        contents[CONFIGS / "params" / f"{stage}.json"] = {key: value(content, key) for key in keys}
     for stage, module in code.stage_modules().items():
         contents[CONFIGS / "code" / f"{stage}.json"] = code.digests(module)
     for path in set(CONFIGS.rglob("*.json")) - contents.keys():
         path.unlink()
-    for path, content in contents.items():
-        files.write_json(path, content)
+    for path, entries in contents.items():
+        files.write_json(path, entries)
     remove_strays(Path("runs"), parameters.variants)
     for folder in ("data/prepared", "baselines", "attribution"):
         remove_strays(Path(folder), parameters.cases)

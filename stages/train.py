@@ -1,8 +1,7 @@
 """configs/<variant>.json and its prepared data -> runs/<variant>/: every seed of one variant, trained and evaluated."""
 
 import argparse
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save
 
-from stages.core import errors, execution, files, params, progress, timings
-from stages.core.params import RunConfig
-from stages.core.runs import Epoch, Run
+from stages.core import errors, execution, files, params, progress, tasks, timings
+from stages.core.runs import Run
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
 
@@ -48,30 +46,6 @@ def weights(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     return {f"seed_{run.seed}.{name}": array for run in runs for name, array in run.weights.items()}
 
 
-def train_seeds(
-    config: RunConfig, seeds: Sequence[int], notes: progress.Notes, data: Mapping[str, np.ndarray]
-) -> tuple[list[Run], dict[int, float], dict[str, float]]:
-    """Train `config` with each of `seeds`, compiled once: the runs, the seconds that each took, and those by phase.
-
-    Every epoch sends a note.
-    """
-    # Only the processes that train import TensorFlow.
-    with timings.phase("import"):
-        from stages.core.training import Trainer
-
-    trainer = Trainer(config, data)
-    runs, seconds = [], {}
-    for seed in seeds:
-
-        def on_epoch(number: int, epoch: Epoch, seed: int = seed) -> None:
-            notes.send(f"seed {seed} epoch {number} accuracy {epoch.accuracy:.4f}")
-
-        start = time.perf_counter()
-        runs.append(trainer.run(seed, on_epoch))
-        seconds[seed] = time.perf_counter() - start
-    return runs, seconds, timings.taken()
-
-
 def shares(seeds: Sequence[int], workers: int) -> list[Sequence[int]]:
     """`seeds` dealt to as many as `workers`, evenly."""
     return [seeds[first::workers] for first in range(min(workers, len(seeds)))]
@@ -89,11 +63,9 @@ def main() -> None:
     optimizer = config.run.optimizer
     epochs = optimizer.max_function_calls if isinstance(optimizer, params.Tnc) else config.run.epochs or 0
     with progress.bar(variant, epochs * len(config.seeds)) as advance, progress.notes(advance) as notes:
-        tasks = [
-            partial(train_seeds, config.run, seeds, notes)
-            for seeds in shares(config.seeds, settings.workers or len(config.seeds))
-        ]
-        trained = execution.run(tasks, data, settings)
+        dealt = shares(config.seeds, settings.workers or len(config.seeds))
+        given = [partial(tasks.train_seeds, config.run, seeds, notes) for seeds in dealt]
+        trained = execution.run(given, data, settings)
     for _, _, phases in trained:
         timings.add_worker(phases)
     runs = sorted((run for share, _, _ in trained for run in share), key=lambda run: config.seeds.index(run.seed))

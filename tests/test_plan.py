@@ -14,6 +14,9 @@ CONTENT: dict[str, Any] = YAML(typ="safe").load(Path(__file__).parents[1] / "par
 VARIANTS = {f"configs/{name}.json" for name in CONTENT["variants"]}
 CELLS = {f"configs/cells/{case}.json" for case in CONTENT["cases"]}
 CODE = {f"configs/code/{stage}.json" for stage in code.stage_modules()}
+BY_CASE = {f"configs/params/{stage}@{case}.json" for stage in ("prepare", "baseline") for case in CONTENT["cases"]}
+PARAMS = {f"configs/params/{stage}.json" for stage in ("fetch", "probe", "evaluate", "report")} | BY_CASE
+ALL = VARIANTS | CELLS | CODE | PARAMS
 
 
 @pytest.fixture
@@ -30,8 +33,10 @@ def configs(project: Path, content: dict[str, Any]) -> dict[str, bytes]:
     return {str(path.relative_to(project)): path.read_bytes() for path in paths}
 
 
-def test_every_variant_has_a_file_every_case_one_of_its_cells_and_every_stage_one_of_its_code(project: Path) -> None:
-    assert configs(project, CONTENT).keys() == VARIANTS | CELLS | CODE
+def test_every_variant_case_and_stage_has_its_files(
+    project: Path,
+) -> None:
+    assert configs(project, CONTENT).keys() == ALL
     assert {path.name for path in project.iterdir()} == {"params.yaml", "configs"}
 
 
@@ -61,31 +66,39 @@ def test_an_edited_fix_changes_the_files_of_just_the_variants_that_contain_it(
     expected = {n for n, v in CONTENT["variants"].items() if v["case"] == case and fix in v["fixes"]} - overridden
     assert expected
     changed = {path for path in before if before[path] != after[path]}
-    assert changed == {f"configs/{name}.json" for name in expected} | {f"configs/cells/{case}.json"}
+    shown = {"configs/params/evaluate.json", "configs/params/report.json"}
+    assert changed == {f"configs/{name}.json" for name in expected} | {f"configs/cells/{case}.json"} | shown
 
 
 @pytest.mark.parametrize(
-    ("keys", "value"),
+    ("keys", "value", "stages"),
     [
-        (("cases", "mnist", "title"), "another"),
-        (("cases", "ex4", "fixes", "adam", "why"), "another"),
-        (("cases", "mnist", "published"), []),
-        (("probe", "zeros"), [3]),
-        (("execution", "workers"), 7),
-        (("sources", "mirrors"), []),
+        (("cases", "mnist", "title"), "another", {"evaluate", "report"}),
+        (("cases", "ex4", "fixes", "adam", "why"), "another", {"evaluate", "report"}),
+        (("cases", "mnist", "published"), [], {"evaluate", "report"}),
+        (("cases", "mnist", "baselines", "logistic_regression", "C"), 2.0, {"baseline@mnist", "evaluate", "report"}),
+        (("datasets", "mnist", "validation_split"), 0.25, {"prepare@mnist"}),
+        (("datasets", "ex4", "examples_per_digit"), 400, {"prepare@ex4"}),
+        # The ten zeros and the like that were published go with their subsets.
+        (("probe", "zeros"), [3], {"probe", "evaluate", "report"}),
+        (("execution", "workers"), 7, set()),
+        (("sources", "mirrors"), [], {"fetch", "report"}),
     ],
 )
-def test_an_edit_that_decides_no_run_changes_no_file(project: Path, keys: tuple[str, ...], value: Any) -> None:
+def test_an_edit_that_decides_no_run_changes_the_files_of_just_the_stages_that_read_it(
+    project: Path, keys: tuple[str, ...], value: Any, stages: set[str]
+) -> None:
+    before = configs(project, CONTENT)
     content = copy.deepcopy(CONTENT)
     node: Any = content
     for key in keys[:-1]:
         node = node[key]
     assert node[keys[-1]] != value
     node[keys[-1]] = value
-    # The ten zeros and the like that were published go with their subsets.
     if keys[0] == "probe":
         content["cases"]["ex4"]["published"] = []
-    assert configs(project, content) == configs(project, CONTENT)
+    after = configs(project, content)
+    assert {path for path in before if before[path] != after[path]} == {f"configs/params/{one}.json" for one in stages}
 
 
 def test_the_files_of_a_variant_and_of_a_case_that_are_no_more_are_removed(project: Path) -> None:
@@ -93,12 +106,12 @@ def test_the_files_of_a_variant_and_of_a_case_that_are_no_more_are_removed(proje
     content = copy.deepcopy(CONTENT)
     del content["variants"]["mnist-fixed_wider"]
     content["cases"]["mnist"]["published"] = []
-    assert configs(project, content).keys() == (VARIANTS | CELLS | CODE) - {"configs/mnist-fixed_wider.json"}
+    assert configs(project, content).keys() == ALL - {"configs/mnist-fixed_wider.json"}
     # A case is all that begins with its name.
     del content["cases"]["mnist"]
     content["variants"] = {name: variant for name, variant in content["variants"].items() if variant["case"] == "ex4"}
     left = configs(project, content).keys()
-    assert left == {path for path in VARIANTS | CELLS | CODE if "mnist" not in path}
+    assert left == {path for path in ALL if "mnist" not in path}
 
 
 def test_results_of_what_is_no_more_are_removed_and_no_others(project: Path) -> None:

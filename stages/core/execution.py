@@ -46,7 +46,10 @@ def _ended(
 ) -> Generator[tuple[int, Result], None, None]:
     """Each task's place and result, as it ends."""
     assert execution.workers is not None
-    parallel = Parallel(min(execution.workers, len(tasks)), backend=execution.backend, return_as="generator_unordered")
+    n_jobs = min(execution.workers, len(tasks))
+    # Arrays go to the workers as they are: in files that they share, joblib would wait a second at the end for the last
+    # worker to let go of them.
+    parallel = Parallel(n_jobs, backend=execution.backend, return_as="generator_unordered", max_nbytes=None)
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 CONFIDENCE = 0.95
 SUFFICIENT_SHARE = Fraction(95, 100)
@@ -54,7 +54,7 @@ def estimate(values: Iterable[float]) -> Estimate:
     centre, n = mean(values), len(values)
     if n == 1:
         return {"mean": centre, "low": None, "high": None, "finite": True}
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+    margin = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
     return {"mean": centre, "low": centre - margin, "high": centre + margin, "finite": True}
 
 
@@ -91,7 +91,7 @@ def paired_gain(variant: Mapping[int, float], as_posted: Mapping[int, float]) ->
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
     """Wilson's score interval (1927) for the accuracy behind `correct` right answers in `n` >= 1 examples."""
-    interval = stats.binomtest(correct, n).proportion_ci(CONFIDENCE, method="wilson")
+    interval = scipy.stats.binomtest(correct, n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -130,7 +130,7 @@ def bootstrap(values: Sequence[float], rng_seed: int) -> Interval:
         return {"mean": centre, "low": None, "high": None}
     # Deviations, because equal values then give exactly their own value at both ends.
     deviations = np.array([value - centre for value in values])
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (deviations,),
         np.mean,
         n_resamples=RESAMPLES,

@@ -5,14 +5,14 @@ inside a compiled function: eager products differ between processors, compiled o
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
 from stages.core import network, timings
-from stages.core.backend import compiled, tf
+from stages.core.backend import compiled, keras, tf
 from stages.core.losses import loss_of, targets_of
 from stages.core.params import RunConfig, Tnc
 from stages.core.runs import Epoch, Evaluation, Run
@@ -54,7 +54,13 @@ class Trainer:
         self._compiled_whole_gradient = compiled(self._whole_gradient)
         if not isinstance(config.optimizer, Tnc):
             self.optimizer = network.build_optimizer(config)
-            self.optimizer.build(self.model.trainable_variables)
+            # The weights while they are trained, each as a vector: an optimizer works through one faster than through
+            # the short rows of a matrix.
+            self._vectors = [
+                keras.Variable(tf.reshape(variable, [-1]), dtype=config.dtype)
+                for variable in self.model.trainable_variables
+            ]
+            self.optimizer.build(self._vectors)
             self._start = [variable.numpy() for variable in self.optimizer.variables]
 
     def load(self, data: Mapping[str, np.ndarray]) -> None:
@@ -142,70 +148,56 @@ class Trainer:
         Both are of the weights before each step, as `model.fit` counts.
         """
         n_examples = order.shape[0]
-        # Gathered once: a gather inside the loop costs more than the step.
-        examples, targets = tf.gather(examples, order), tf.gather(targets, order)
         size = min(self.config.batch_size, n_examples)
-        loss, outputs = self._summed(self._step, examples, targets, size, tf.constant(0.0, tf.float64))
-        return loss, self._correct(outputs, targets)
+        steps, rest = divmod(n_examples, size)
+        for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
+            vector.assign(tf.reshape(variable, [-1]))
 
-    def _step(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One step of the optimizer on a batch: the sum of its losses (float64) and its outputs."""
-        (loss, gradients), outputs = self._value_and_gradients(examples, targets)
-        self.optimizer.apply(gradients, self.model.trainable_variables)
-        return tf.cast(loss, tf.float64) * examples.shape[0], outputs
+        def step(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            weights = [tf.convert_to_tensor(vector) for vector in self._vectors]
+            loss, gradients, correct = self._value_and_gradients(weights, examples, targets, rows)
+            self.optimizer.apply(gradients, self._vectors)
+            return tf.cast(loss, tf.float64) * rows.shape[0], correct
 
-    def _value_and_gradients(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """The loss of a batch, penalty included, beside its gradients, and its outputs.
-
-        A large batch is summed part by part (see `PART`), the penalty with the first.
-        """
-        n_examples = examples.shape[0]
-
-        def part(examples: tf.Tensor, targets: tf.Tensor, *, penalised: bool = False) -> tuple[Any, tf.Tensor]:
-            with tf.GradientTape() as tape:
-                outputs = self.model(tf.cast(examples, self.config.dtype), training=True)
-                loss = tf.reduce_sum(self.loss(targets, outputs)) / n_examples
-                if penalised:
-                    loss += self._penalty()
-            return (loss, tuple(tape.gradient(loss, self.model.trainable_variables))), outputs
-
-        size = min(PART, n_examples)
-        sums, outputs = part(examples[:size], targets[:size], penalised=True)
-        if n_examples == size:
-            return sums, outputs
-        sums, more = self._summed(part, examples[size:], targets[size:], size, sums)
-        return sums, tf.concat([outputs, more], axis=0)
-
-    def _summed(
-        self,
-        body: Callable[[tf.Tensor, tf.Tensor], tuple[Sums, tf.Tensor]],
-        examples: tf.Tensor,
-        targets: tf.Tensor,
-        size: int,
-        sums: Sums,
-    ) -> tuple[Sums, tf.Tensor]:
-        """Call `body` with `size` rows after the other, the last time with the rest of them.
-
-        Returns `sums` and what it gives first added to them, and the outputs, which it gives second, of all rows.
-        """
-        turns, rest = divmod(examples.shape[0], size)
-        pieces = []
-        if turns:
-            array = tf.TensorArray(self.config.dtype, turns, element_shape=[size, self.config.output_units])
-
-            def turn(number: tf.Tensor, sums: Sums, array: tf.TensorArray) -> tuple[tf.Tensor, Sums, tf.TensorArray]:
-                more, outputs = body(_rows(examples, number * size, size), _rows(targets, number * size, size))
-                return number + 1, _added(sums, more), array.write(number, outputs)
-
-            # One loop of the program in TensorFlow's form: AutoGraph would take longer to rewrite one of Python's than
-            # TensorFlow takes to trace it.
-            _, sums, array = tf.while_loop(lambda number, *_: number < turns, turn, (tf.constant(0), sums, array))
-            pieces.append(array.concat())
+        sums = tf.constant(0.0, tf.float64), tf.constant(0)
+        sums = _summed(lambda number: step(_rows(order, number * size, size)), steps, sums)
         if rest:
-            more, outputs = body(examples[-rest:], targets[-rest:])
-            sums = _added(sums, more)
-            pieces.append(outputs)
-        return sums, tf.concat(pieces, axis=0)
+            sums = _added(sums, step(order[-rest:]))
+        for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
+            variable.assign(tf.reshape(vector, variable.shape))
+        return sums
+
+    def _value_and_gradients(
+        self, weights: Sequence[tf.Tensor], examples: tf.Tensor, targets: tf.Tensor, rows: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+        """Of the batch of `rows`: its loss, penalty included, its gradients, and the number of right answers.
+
+        A large batch is summed part by part (see `PART`), the penalty with the first. `weights` and gradients are
+        vectors.
+        """
+        n_examples = rows.shape[0]
+        size = min(PART, n_examples)
+        parts, rest = divmod(n_examples, size)
+
+        def part(rows: tf.Tensor, *, penalised: bool = False) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+            labels = tf.gather(targets, rows)
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                shaped = [
+                    tf.reshape(vector, variable.shape)
+                    for vector, variable in zip(weights, self.model.trainable_variables, strict=True)
+                ]
+                inputs = tf.cast(tf.gather(examples, rows), self.config.dtype)
+                outputs, _, penalties = self.model.stateless_call(shaped, [], inputs, training=True, return_losses=True)
+                loss = tf.reduce_sum(self.loss(labels, outputs)) / n_examples
+                if penalised and penalties:
+                    loss += tf.add_n(penalties)
+            return loss, tape.gradient(loss, weights), self._correct(outputs, labels)
+
+        sums = part(rows[:size], penalised=True)
+        if parts > 1:
+            sums = _summed(lambda number: part(_rows(rows, (number + 1) * size, size)), parts - 1, sums)
+        return _added(sums, part(rows[-rest:])) if rest else sums
 
     def _penalty(self) -> tf.Tensor:
         return tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0, self.config.dtype)
@@ -227,7 +219,7 @@ class Trainer:
         return tf.cast(tf.argmax(outputs, axis=-1), tf.uint8)
 
     def _correct(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Number of right answers in a batch, int32."""
+        """Number of right answers, int32."""
         if self.config.output_units == 1:
             labels = targets[:, 0]
         elif targets.shape.rank == 1:
@@ -249,7 +241,9 @@ class Trainer:
 
         def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
             self._assign(vector)
-            loss, gradient, correct = self._timed("train", self._compiled_whole_gradient, *self._train)
+            loss, gradient, correct = self._timed(
+                "train", self._compiled_whole_gradient, tf.constant(vector, self.config.dtype), *self._train
+            )
             calls.append(self._report(float(loss), int(correct) / n_examples))
             return float(loss), gradient.numpy()
 
@@ -267,16 +261,29 @@ class Trainer:
             variable.assign(vector[start : start + size].reshape(variable.shape))
             start += size
 
-    def _whole_gradient(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Loss, its gradient as one vector, and the number of right answers, all examples in one batch."""
-        (loss, gradients), outputs = self._value_and_gradients(examples, targets)
-        gradient = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
-        return loss, gradient, self._correct(outputs, targets)
+    def _whole_gradient(
+        self, vector: tf.Tensor, examples: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Loss of the weights in `vector`, its gradient, and the number of right answers, all examples in one batch."""
+        weights = tf.split(vector, [math.prod(variable.shape) for variable in self.model.trainable_variables])
+        loss, gradients, correct = self._value_and_gradients(weights, examples, targets, tf.range(examples.shape[0]))
+        return loss, tf.concat(gradients, axis=0), correct
 
 
 def _added(totals: Sums, more: Sums) -> Sums:
     """Two nested structures of tensors, added place by place."""
     return cast(Sums, tf.nest.map_structure(tf.add, totals, more))
+
+
+def _summed(body: Callable[[tf.Tensor], Sums], turns: int, sums: Sums) -> Sums:
+    """`sums` and, one after the other, what `body` gives for 0 to `turns` - 1."""
+
+    def turn(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
+        return number + 1, _added(sums, body(number))
+
+    # One loop of the program in TensorFlow's form: AutoGraph would take longer to rewrite one of Python's than
+    # TensorFlow takes to trace it.
+    return cast(Sums, tf.while_loop(lambda number, _: number < turns, turn, (tf.constant(0), sums))[1])
 
 
 def _chunks(array: np.ndarray, rows: int) -> list[tf.Tensor]:

@@ -1,0 +1,57 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniature import Miniature
+
+from stages.core import params, progress, tasks
+from stages.core.training import Trainer
+
+EXAMPLES: dict[str, np.ndarray] = {
+    "x_train": np.random.default_rng(0).random((40, 16), dtype=np.float32),
+    "y_train": np.arange(40, dtype=np.uint8) % 10,
+    "x_test": np.random.default_rng(1).random((20, 16), dtype=np.float32),
+    "y_test": np.arange(20, dtype=np.uint8) % 10,
+}
+
+
+@pytest.fixture
+def config(miniature: Miniature) -> params.RunConfig:
+    return miniature.parameters.run_of("ex4-fixed")
+
+
+def test_seeds_give_their_runs_in_order_and_a_note_an_epoch(config: params.RunConfig) -> None:
+    told: list[str] = []
+    with progress.notes(told.append) as notes:
+        runs, seconds, phases = tasks.train_seeds(config, (4, 2), notes, EXAMPLES)
+    assert [run.seed for run in runs] == [4, 2] == list(seconds)
+    expected = Trainer(config, EXAMPLES).run(2)
+    assert all(np.array_equal(array, expected.weights[name]) for name, array in runs[1].weights.items())
+    assert [note.split(" accuracy ")[0] for note in told] == [
+        f"seed {seed} epoch {epoch}" for seed in (4, 2) for epoch in range(1, (config.epochs or 0) + 1)
+    ]
+    assert {"compile", "train"} <= phases.keys()
+
+
+def test_a_cell_gives_a_row_a_seed_of_what_its_runs_come_to(config: params.RunConfig) -> None:
+    columns, phases = tasks.train_cell(config, (1, 0), EXAMPLES)
+    trainer = Trainer(config, EXAMPLES)
+    runs = [trainer.run(seed) for seed in (1, 0)]
+    assert columns == {
+        "seed": [1, 0],
+        "train_accuracy": [run.final["train"].accuracy for run in runs],
+        "test_accuracy": [run.final["test"].accuracy for run in runs],
+        "final_loss": [run.history[-1].loss for run in runs],
+        "diverged": [False, False],
+    }
+    assert {"compile", "train"} <= phases.keys()
+
+
+def test_a_worker_imports_neither_what_only_stages_use_nor_tensorflow_before_it_trains(root: Path) -> None:
+    program = "import sys; from stages.core import execution, tasks; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    imported = set(ended.stdout.split())
+    assert "stages.core.tasks" in imported
+    assert not imported & {"altair", "keras", "matplotlib", "mlflow", "pandas", "scipy", "sklearn", "tensorflow"}
