@@ -47,7 +47,8 @@ def loop(result: Mapping[str, Any]) -> str:
 
 def pipeline(result: Mapping[str, Any]) -> str:
     """A row a figure of the whole pipeline."""
-    goals = {"script / dvc repro": "at least 10", "dvc repro / floor": "at most 1.5"}
+    bounds = {"script / dvc repro": "at least", "dvc repro / floor": "at most"}
+    goals = {name: f"{bounds[name]} {goal:g}" for name, goal in result["goals"].items()}
     rows = [[name, spread(figures), goals.get(name, "")] for name, figures in result["figures"].items()]
     says = (
         "The whole pipeline. The floor is training and evaluation alone, spread evenly over the workers; the script's\n"

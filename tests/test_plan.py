@@ -33,9 +33,7 @@ def configs(project: Path, content: dict[str, Any]) -> dict[str, bytes]:
     return {str(path.relative_to(project)): path.read_bytes() for path in paths}
 
 
-def test_every_variant_case_and_stage_has_its_files(
-    project: Path,
-) -> None:
+def test_every_variant_case_and_stage_has_its_files(project: Path) -> None:
     assert configs(project, CONTENT).keys() == ALL
     assert {path.name for path in project.iterdir()} == {"params.yaml", "configs"}
 
