@@ -112,7 +112,7 @@ def with_cells(count: int) -> common.Ran:
 
 def with_examples(count: int) -> common.Ran:
     """Train two seeds of a short configuration of mnist on `count` examples."""
-    return measure("train", "mnist-as_posted", content("mnist", 2, {"epochs": 20}, ()), first(count))
+    return measure("train", "mnist-as_posted", content("mnist", 2, {"epochs": 60}, ()), first(count))
 
 
 def series(measured: Mapping[int, Sequence[common.Ran]]) -> dict[str, Any]:
