@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, execution, files, params, progress, statistics, tasks, timings
+from stages.core import errors, execution, files, inputs, params, progress, statistics, tasks, timings
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 # Of the bootstrap; the runs have seeds of their own.
@@ -67,12 +67,12 @@ def effects(configs: params.CellConfigs, cells: pd.DataFrame) -> dict[str, Any]:
 
 def main() -> None:
     """Train every cell of the case that the command line names and attribute its gain to the fixes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case")
+    parameters = params.load()
+    parser = argparse.ArgumentParser(prog="python -m stages.attribute", description=__doc__)
+    parser.add_argument("case", choices=parameters.cases)
     case = parser.parse_args().case
-    settings = params.load().execution
-    configs = params.CellConfigs.model_validate(files.read_json(Path("configs/cells") / f"{case}.json"))
-    data = files.read_npz(Path("data/prepared") / f"{case}.npz")
+    configs = inputs.read_cells(case)
+    data = inputs.read_prepared(case, parameters.cases[case].dataset)
 
     with progress.bar(f"cells of {case}", len(configs.cells)) as advance:
 
@@ -82,7 +82,7 @@ def main() -> None:
             means = ", ".join(f"{column.replace('_', ' ')} {table[column].mean():.4f}" for column in ACCURACIES)
             progress.say(f"{case} {name}: {means}")
 
-        cells = cells_table(configs, train_cells(configs, data, settings, on_cell))
+        cells = cells_table(configs, train_cells(configs, data, parameters.execution, on_cell))
 
     folder = Path("attribution") / case
     files.write_csv(folder / "cells.csv", cells)

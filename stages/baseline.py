@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 
-from stages.core import errors, files, params, progress, timings
+from stages.core import errors, files, inputs, params, progress, timings
 
 SPLITS = ("train", "validation", "test")
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("case", choices=cases)
     case = parser.parse_args().case
     baselines = cases[case].baselines
-    data = files.read_npz(Path("data/prepared") / f"{case}.npz")
+    data = inputs.read_prepared(case, cases[case].dataset)
 
     rows, arrays = [], {}
     for name, baseline in baselines.items():

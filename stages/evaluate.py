@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from safetensors.numpy import load_file
 
-from stages.core import errors, evaluation, files, params, statistics
+from stages.core import errors, evaluation, files, inputs, params, statistics
 
 REPORTS = Path("reports")
 
@@ -54,7 +53,7 @@ def pictures(parameters: params.Params, case: str, data: Mapping[str, np.ndarray
         arrays[f"{name}.label"], arrays[f"{name}.answer"] = data["y_test"][rows], predicted[rows]
         arrays[f"{name}.confidence"] = confidence[rows]
         layer = "hidden_0" if parameters.run_of(name).hidden_units else "output"
-        weights = load_file(files.existing(Path("runs") / name / "weights.safetensors"))
+        weights = files.read_safetensors(Path("runs") / name / "weights.safetensors")
         kernels[name] = weights[f"seed_{parameters.seeds_of(name)[0]}.{layer}.kernel"]
     limit = evaluation.weight_limit(kernels.values())
     for name, kernel in kernels.items():
@@ -72,7 +71,7 @@ def main() -> None:
     shown: dict[str, np.ndarray] = {}
     digests: dict[str, Any] = {}
     for case_name, case in parameters.cases.items():
-        data = files.read_npz(Path("data/prepared") / f"{case_name}.npz")
+        data = inputs.read_prepared(case_name, case.dataset)
         sizes = {name.removeprefix("y_"): len(data[name]) for name in data if name.startswith("y_")}
         as_posted = files.read_csv(Path("runs") / f"{case_name}-as_posted" / "final.csv")
         for name in [name for name, variant in parameters.variants.items() if variant.case == case_name]:

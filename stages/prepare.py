@@ -1,12 +1,8 @@
 """Prepare the dataset of a case from raw MNIST: `python -m stages.prepare <case>`."""
 
 import argparse
-from pathlib import Path
 
-from stages.core import digits, errors, files, params
-
-RAW = Path("data/raw/mnist.npz")
-PREPARED = Path("data/prepared")
+from stages.core import digits, errors, files, inputs, params
 
 
 def prepare(raw: digits.Dataset, dataset: params.Dataset, datasets: params.Datasets) -> digits.Dataset:
@@ -22,8 +18,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.prepare", description=__doc__)
     parser.add_argument("case", choices=settings.cases)
     case = parser.parse_args().case
-    prepared = prepare(files.read_npz(RAW), settings.cases[case].dataset, settings.datasets)
-    files.write_npz(PREPARED / f"{case}.npz", prepared)
+    prepared = prepare(inputs.read_raw(), settings.cases[case].dataset, settings.datasets)
+    files.write_npz(inputs.prepared_path(case), prepared)
 
 
 if __name__ == "__main__":

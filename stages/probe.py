@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, files, params, progress
+from stages.core import errors, files, inputs, params, progress
 from stages.core.training import Trainer
 
 COLUMNS = ["zeros", "examples", "seed", "accuracy", "majority_digit", "answered_digit", "share_answered"]
@@ -41,8 +41,8 @@ def answer(predicted: np.ndarray) -> tuple[int, float]:
 def main() -> None:
     """Train the case as posted on every subset with every seed."""
     probe = params.load().probe
-    config = params.VariantConfig.model_validate(files.read_json(Path("configs") / f"{probe.case}-as_posted.json"))
-    data = files.read_npz(Path("data/prepared") / f"{probe.case}.npz")
+    config = inputs.read_variant(f"{probe.case}-as_posted")
+    data = inputs.read_prepared(config.case, config.dataset)
 
     rows = []
     subsets = {zeros: subset(data, zeros, probe.examples) for zeros in probe.zeros}

@@ -13,14 +13,12 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from stages.core import errors, store, tracking
+from stages.core import errors, locked, store, tracking
 from stages.core.tracking import Changes, RunSpec, Stage
 
 if TYPE_CHECKING:
@@ -46,20 +44,22 @@ VIEW_COLUMNS = [
 
 def read_specs() -> tuple[dict[str, Stage], list[RunSpec]]:
     """The stages of dvc.lock, and the runs that DVC's results amount to."""
-    stages = tracking.locked_stages(yaml.load(_text("dvc.lock"), yaml.CSafeLoader))
-    configs = {path.stem: json.loads(_text(path)) for path in Path("configs").glob("*.json")}
-    metrics = json.loads(_text("reports/metrics.json"))
+    stages = tracking.locked_stages(locked.stages())
+    configs = {path.stem: _json(path) for path in Path("configs").glob("*.json")}
+    metrics = _json("reports/metrics.json")
     references = list(csv.DictReader(_text("reports/references.csv").splitlines()))
     return stages, tracking.run_specs(stages, configs, metrics, references)
 
 
+# stages.core.files would do, but that it imports pandas.
 def _text(path: Path | str) -> str:
-    # stages.core.files would do, but that it imports pandas.
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        advice = "run `dvc repro`, which makes it, in the folder that holds dvc.yaml"
-        raise errors.UserError(f"{path} is missing; {advice}") from None
+    return locked.read(Path(path)).decode()
+
+
+def _json(path: Path | str) -> Any:
+    content = locked.read(Path(path))
+    with locked.parsing(Path(path), "JSON"):
+        return json.loads(content)
 
 
 class Results:
@@ -69,7 +69,7 @@ class Results:
         from stages.core import params
 
         self.parameters = params.load()
-        self.metrics: dict[str, Any] = json.loads(_text("reports/metrics.json"))
+        self.metrics: dict[str, Any] = _json("reports/metrics.json")
 
     def content(self, spec: RunSpec) -> "Content":
         """What the run of `spec` shows."""
@@ -82,6 +82,10 @@ class Results:
             "references": self._references,
         }
         return makers[spec.kind](spec, self.parameters.cases[spec.case])
+
+    def contents(self, spec: RunSpec) -> "dict[str, Content]":
+        """The `content` of a run and of its children, by key: all read before any is written."""
+        return {one.key: self.content(one) for one in (spec, *spec.children)}
 
     def order(self, spec: RunSpec) -> tuple[str, int]:
         """Sorts runs as params.yaml lists them: within a case its variants, its baselines, and the rest."""
@@ -138,9 +142,9 @@ class Results:
 
 
 def _config(variant: str) -> "VariantConfig":
-    from stages.core import params
+    from stages.core import inputs
 
-    return params.VariantConfig.model_validate_json(_text(f"configs/{variant}.json"))
+    return inputs.read_variant(variant)
 
 
 def _counts(name: str) -> "np.ndarray":
@@ -152,7 +156,8 @@ def _counts(name: str) -> "np.ndarray":
 def _seconds(variant: str) -> dict[str, float]:
     """Wall time by seed; none where the results came from DVC's cache."""
     file = Path(f"timings/{variant}.json")
-    return json.loads(_text(file)) if file.is_file() else {}
+    seconds: dict[str, float] = _json(file) if file.is_file() else {}
+    return seconds
 
 
 def experiment_tags(case: "Case") -> dict[str, str]:
@@ -217,11 +222,11 @@ def add(
     # MLflow lists the newest run first, so the first of params.yaml is made the newest.
     clock = round(1000 * time.time()) + sum(1 + len(spec.children) for spec in missing) + len(changes.children)
 
-    def add_run(spec: RunSpec, parent_id: str | None) -> None:
+    def add_run(spec: RunSpec, parent_id: str | None, contents: "Mapping[str, Content]") -> None:
         nonlocal clock
         clock -= 1
         stage = stages[spec.stage]
-        content = results.content(spec)
+        content = contents[spec.key]
         tags = shared | run_tags(spec, stage, results.parameters.cases[spec.case], parent_id) | content.tags
         if content.description:
             tags["mlflow.note.content"] = content.description
@@ -234,12 +239,12 @@ def add(
         with target.add(spec.case, name, content, tags, dataset, clock) as run_id:
             advance(spec.name)
             for child in spec.children:
-                add_run(child, run_id)
+                add_run(child, run_id, contents)
 
     for parent_id, child in changes.children:
-        add_run(child, parent_id)
+        add_run(child, parent_id, results.contents(child))
     for spec in missing:
-        add_run(spec, None)
+        add_run(spec, None, results.contents(spec))
 
 
 def counted(number: int, name: str) -> str:
@@ -261,10 +266,14 @@ def main() -> None:
             print("to have them again, delete the store and its artifacts: `dvc repro` makes both anew")
         return
 
+    fill(store.Store(uri), stages, specs)
+
+
+def fill(target: store.Store, stages: Mapping[str, Stage], specs: Sequence[RunSpec]) -> None:
+    """Add to the store `target` what it lacks of `specs`, and say so."""
     from stages.core import progress
 
     results = Results()
-    target = store.Store(uri)
     for name in {spec.case: None for spec in specs}:
         target.open(name, experiment_tags(results.parameters.cases[name]))
     changes = tracking.changes(specs, target.runs())

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import save
 
-from stages.core import errors, execution, files, params, progress, tasks, timings
+from stages.core import errors, execution, files, inputs, params, progress, tasks, timings
 from stages.core.runs import Run
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
@@ -57,8 +56,8 @@ def main() -> None:
     parser.add_argument("variant")
     variant = parser.parse_args().variant
     settings = params.load().execution
-    config = params.VariantConfig.model_validate(files.read_json(Path("configs") / f"{variant}.json"))
-    data = files.read_npz(Path("data/prepared") / f"{config.case}.npz")
+    config = inputs.read_variant(variant)
+    data = inputs.read_prepared(config.case, config.dataset)
 
     optimizer = config.run.optimizer
     epochs = optimizer.max_function_calls if isinstance(optimizer, params.Tnc) else config.run.epochs or 0
@@ -77,7 +76,7 @@ def main() -> None:
     files.write_csv(folder / "history.csv", history_table(runs))
     files.write_csv(folder / "final.csv", final_table(runs))
     files.write_npz(folder / "predictions.npz", predictions(runs))
-    files.write_bytes(folder / "weights.safetensors", save(weights(runs)))
+    files.write_safetensors(folder / "weights.safetensors", weights(runs))
     # No out may hold a time, so this one is no out.
     seconds = {str(seed): value for _, share, _ in trained for seed, value in share.items()}
     files.write_json(Path("timings") / f"{variant}.json", seconds)

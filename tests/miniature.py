@@ -1,6 +1,8 @@
 """The pipeline in small: every stage but the slow or remote part of it, in this process, on made-up digits."""
 
 import importlib
+import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from stages import fetch
@@ -77,13 +80,26 @@ class Miniature:
 
     Attributes
     ----------
-    written : dict
-        Stage, named as DVC names it -> the files that it wrote, relative to the folder.
+    read, written : dict
+        Stage, named as DVC names it -> the files that it read and wrote, relative to the folder.
     """
 
     folder: Path
     parameters: params.Params
+    read: dict[str, set[str]]
     written: dict[str, set[str]]
+
+
+# What this process has opened, whoever opened it.
+_opened: list[Any] = []
+sys.addaudithook(lambda event, arguments: _opened.append(arguments[0]) if event == "open" else None)
+
+
+def opened(folder: Path) -> set[str]:
+    """The files in `folder`, relative to it, that were opened since this was last called, and are still there."""
+    paths = {folder / os.fsdecode(name) for name in _opened if isinstance(name, str | bytes | os.PathLike)}
+    _opened.clear()
+    return {str(path.relative_to(folder)) for path in paths if path.is_relative_to(folder) and path.is_file()}
 
 
 def call(stage: str, *arguments: str) -> None:
@@ -120,7 +136,7 @@ def run_pipeline(root: Path, folder: Path) -> Miniature:
     declared = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
     YAML(typ="safe").dump(small_content(root / "params.yaml"), folder / "params.yaml")
     parameters = params.load(folder / "params.yaml")
-    written = {}
+    read, written = {}, {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(fetch, "fetch", lambda sources, user_folder: raw_digits())
@@ -128,9 +144,23 @@ def run_pipeline(root: Path, folder: Path) -> Miniature:
             if command[0] not in declared:
                 continue
             before = snapshot(folder)
+            opened(folder)
             call(*command)
             written[name] = {path for path, stat in snapshot(folder).items() if before.get(path) != stat}
-    return Miniature(folder, parameters, written)
+            read[name] = opened(folder) - written[name]
+    return Miniature(folder, parameters, read, written)
+
+
+def locked(miniature: Miniature, root: Path, folder: Path) -> Path:
+    """A copy of `miniature` at `folder` that is a DVC repository, its results committed, so with a dvc.lock."""
+    shutil.copytree(miniature.folder, folder)
+    shutil.copytree(root / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "dvc.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with Repo.init(no_scm=True) as repo:
+            repo.commit(force=True)
+    return folder
 
 
 def refused(stage: str, *arguments: str) -> str:

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 from dvc.repo import Repo
-from miniature import Miniature
+from miniature import Miniature, locked
 from ruamel.yaml import YAML
 
 from stages.core import code
@@ -28,14 +28,9 @@ STAGE_MODULES = [path for path in MODULES if path.parent == ROOT / "stages"]
 @pytest.fixture(scope="module")
 def repository(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
     """A DVC repository in which the pipeline ran, in small, and every result is committed to DVC."""
-    folder = tmp_path_factory.mktemp("repository") / "copy"
-    shutil.copytree(miniature.folder, folder)
-    shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "dvc.yaml", folder)
+    folder = locked(miniature, ROOT, tmp_path_factory.mktemp("repository") / "copy")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        with Repo.init(no_scm=True) as repo:
-            repo.commit(force=True)
         with Repo() as repo:
             yield repo
 

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from stages.core import evaluation, figures, files, params, statistics, store
+from stages.core import evaluation, figures, files, locked, params, statistics, store
 from stages.core.tracking import KEY_TAG, PARENT_TAG
 
 EPOCHS = 3
@@ -113,9 +113,9 @@ def write_lock(outs: dict[str, list[Path]]) -> None:
     """A dvc.lock with digests of what is there."""
 
     def entry(path: Path) -> dict[str, str]:
-        parts = sorted(path.rglob("*")) if path.is_dir() else [path]
-        content = b"".join(part.read_bytes() for part in parts if part.is_file())
-        return {"path": str(path), "md5": md5(content, usedforsecurity=False).hexdigest()}
+        content = path.read_bytes() if path.is_file() else locked.listing(path)
+        suffix = "" if path.is_file() else locked.FOLDER_SUFFIX
+        return {"path": str(path), "md5": md5(content, usedforsecurity=False).hexdigest() + suffix}
 
     data = [entry(Path("data/prepared/mnist.npz"))]
     stages = {name: {"deps": data, "outs": [entry(path) for path in paths]} for name, paths in outs.items()}

@@ -16,24 +16,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import numpy as safetensors
 
-from stages.core import timings
-from stages.core.errors import UserError
+from stages.core import locked, timings
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-
-
-def existing(path: Path) -> Path:
-    """`path`, which an earlier stage wrote.
-
-    Raises
-    ------
-    UserError
-        When it is missing.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run `dvc repro`, which makes it, in the folder that holds dvc.yaml")
-    return path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -79,8 +66,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """The value that `write_json` wrote."""
-    with timings.phase("read"):
-        return json.loads(existing(path).read_text(encoding="utf-8"))
+    content = locked.read(path)
+    with locked.parsing(path, "JSON"):
+        return json.loads(content)
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -95,8 +83,9 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def read_csv(path: Path) -> pd.DataFrame:
     """The table that `write_csv` wrote, its floats to the last bit."""
-    with timings.phase("read"):
-        return pd.read_csv(existing(path))
+    content = locked.read(path)
+    with locked.parsing(path, "a table, as CSV"):
+        return pd.read_csv(io.BytesIO(content))
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -120,5 +109,19 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays that `write_npz` wrote, by name."""
-    with timings.phase("read"), np.load(existing(path), allow_pickle=False) as archive:
+    content = locked.read(path)
+    with locked.parsing(path, "a NumPy archive"), np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write `arrays` in the safetensors format, which has one form for one content."""
+    write_bytes(path, safetensors.save(dict(arrays)))
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The arrays that `write_safetensors` wrote, by name."""
+    content = locked.read(path)
+    with locked.parsing(path, "safetensors"):
+        arrays: dict[str, np.ndarray] = safetensors.load(content)
+        return arrays

@@ -76,16 +76,13 @@ def content_key(*content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def locked_stages(lock: Mapping[str, Any]) -> dict[str, Stage]:
-    """The stages of a parsed dvc.lock, by name."""
+def locked_stages(stages: Mapping[str, Any]) -> dict[str, Stage]:
+    """The stages of dvc.lock, by name."""
 
     def hashes(entries: Iterable[Mapping[str, str]]) -> dict[str, str]:
         return {entry["path"]: entry["md5"] for entry in entries if "md5" in entry}
 
-    return {
-        name: Stage(hashes(stage.get("deps", ())), hashes(stage.get("outs", ())))
-        for name, stage in lock.get("stages", {}).items()
-    }
+    return {name: Stage(hashes(stage.get("deps", ())), hashes(stage.get("outs", ()))) for name, stage in stages.items()}
 
 
 def dataset_of(stage: Stage) -> tuple[str, str] | None:

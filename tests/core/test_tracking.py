@@ -102,7 +102,7 @@ def test_results_that_dvc_lock_does_not_know_are_refused() -> None:
 
 
 def test_the_stages_of_dvc_lock_are_read_with_their_hashes() -> None:
-    lock = {
+    lock: dict[str, Any] = {
         "schema": "2.0",
         "stages": {
             "probe": {
@@ -114,7 +114,8 @@ def test_the_stages_of_dvc_lock_are_read_with_their_hashes() -> None:
             "track": {"cmd": "y"},
         },
     }
-    assert tracking.locked_stages(lock) == {"probe": Stage({DATA: "d0"}, {"probe": "p0.dir"}), "track": Stage({}, {})}
+    expected = {"probe": Stage({DATA: "d0"}, {"probe": "p0.dir"}), "track": Stage({}, {})}
+    assert tracking.locked_stages(lock["stages"]) == expected
 
 
 def test_a_store_that_holds_all_lacks_nothing() -> None:
