@@ -266,7 +266,8 @@ def main() -> None:
             print("to have them again, delete the store and its artifacts: `dvc repro` makes both anew")
         return
 
-    fill(store.Store(uri), stages, specs)
+    with store.turn(uri):
+        fill(store.Store(uri), stages, specs)
 
 
 def fill(target: store.Store, stages: Mapping[str, Stage], specs: Sequence[RunSpec]) -> None:

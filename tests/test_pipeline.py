@@ -85,6 +85,17 @@ def test_what_a_stage_reads_of_the_others_it_declares(repository: Repo) -> None:
                 )
 
 
+def test_track_comes_last(repository: Repo) -> None:
+    # A store that fails must not keep a result from being made.
+    stages = stages_of(repository)
+    before, waiting = set(), {stages["track"]}
+    while waiting:
+        stage = waiting.pop()
+        before.add(stage)
+        waiting |= set(repository.index.graph.successors(stage)) - before
+    assert before == set(stages.values())
+
+
 def test_with_nothing_edited_nothing_is_run(repository: Repo) -> None:
     assert {stage.addressing for stage in repository.reproduce(dry=True)} <= {"track"}
 

@@ -1,5 +1,6 @@
 """MLflow's store as a projection of DVC's results, on a small made-up project."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -288,6 +289,8 @@ def test_a_track_that_was_killed_is_made_good_by_the_next(
     capsys.readouterr()
     call("track")
     assert complete()
+    with closing(sqlite3.connect("killed.db")) as database:
+        assert not database.execute("SELECT run_uuid FROM runs WHERE status = 'RUNNING'").fetchall()
     assert "left unfinished by an earlier track removed" in capsys.readouterr().out
     assert {run.info.run_id for run in finished} <= runs().keys()
 
@@ -372,6 +375,76 @@ def test_a_server_with_postgresql_takes_the_runs_and_holds_them_unchanged(
     # The server's own folder has them, not this project's.
     assert len(list(artifacts.rglob("confusion.png"))) > 0
     assert not Path("mlartifacts").exists()
+
+
+@pytest.mark.usefixtures("limited")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_at_once_add_every_run_once_while_mlflow_ui_reads(
+    tracked: Path, root: Path, tmp_path: Path, kind: str
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    with ExitStack() as stack:
+        shared = stack.enter_context(servers.postgresql()) if kind == "postgresql" else emptied("shared.db")
+        environment["MLFLOW_TRACKING_URI"] = shared
+        ui = MlflowClient(stack.enter_context(servers.mlflow_server(shared, tmp_path / "artifacts", tmp_path)))
+        command = [sys.executable, "-m", "stages.track"]
+        both = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(2)
+        ]
+        reads = 0
+        while any(process.poll() is None for process in both):
+            ui.search_runs([experiment.experiment_id for experiment in ui.search_experiments()])
+            reads += 1
+        said = sorted(process.communicate()[0].splitlines() for process in both)
+        assert said == [["MLflow store is up to date"], ["MLflow: 7 runs and 5 child runs added"]]
+        assert reads > 5
+        with sqlalchemy.create_engine(shared).connect() as connection:
+            query = "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"
+            assert connection.execute(sqlalchemy.text(query)).fetchall() == [("FINISHED", N_RUNS)]
+            query = "SELECT count(DISTINCT value) FROM tags JOIN runs USING (run_uuid) WHERE key = :key"
+            held = sqlalchemy.text(f"{query} AND lifecycle_stage = 'active'")
+            assert connection.execute(held, {"key": KEY_TAG}).scalar() == N_RUNS
+
+
+def test_a_store_that_is_half_made_is_made_whole(tmp_path: Path) -> None:
+    for name in (".mlflow.db.partial", ".mlflow.db.partial-journal"):
+        (tmp_path / name).write_bytes(b"half")
+    store.Store(f"sqlite:///{tmp_path / 'mlflow.db'}").open("mnist", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_store_of_a_newer_mlflow_is_refused_and_left_as_it_is(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", emptied("newer.db"))
+    with closing(sqlite3.connect("newer.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'newer'")
+    before = Path("newer.db").read_bytes()
+    message = refused("track")
+    assert "(found version newer, but expected" in message
+    assert message.endswith("the results are complete without it; once it is mended, `dvc repro track` fills it")
+    assert Path("newer.db").read_bytes() == before
+
+
+def test_a_store_that_is_read_only_is_refused_in_one_line_that_names_it(tracked: Path, root: Path) -> None:
+    address = emptied("fixed.db")
+    Path("fixed.db").chmod(0o444)
+    Path.cwd().chmod(0o555)
+
+    def obeying() -> None:
+        # Without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH even root obeys the modes of files; 24 is PR_CAPBSET_DROP.
+        for capability in (1, 2):
+            ctypes.CDLL(None).prctl(24, capability)
+
+    environment = os.environ | {"PYTHONPATH": str(root), "MLFLOW_TRACKING_URI": address}
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.track"], env=environment, preexec_fn=obeying, capture_output=True, text=True
+    )
+    Path.cwd().chmod(0o755)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: the MLflow store {address} (MLFLOW_TRACKING_URI): ")
+    assert "attempt to write a readonly database" in done.stderr
+    assert done.stderr.endswith("once it is mended, `dvc repro track` fills it\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_bare_mlflow_ui_shows_the_default_store(tracked: Path) -> None:

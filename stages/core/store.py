@@ -1,10 +1,11 @@
 """The MLflow store: a look at it that needs no MLflow where it is SQLite, and the writing of whole runs."""
 
+import fcntl
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 DEFAULT_FILE = "mlflow.db"
 # MLflow's limit for one request.
 METRICS_A_BATCH = 1000
+# What `track` asks PostgreSQL to lock: any number that nothing else asks for.
+ADVISORY_LOCK = 0x77686963
+REMEDY = "the results are complete without it; once it is mended, `dvc repro track` fills it"
 
 ENVIRONMENT = {
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # What fails is said in one line, without MLflow's own pages of it.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # MLflow's own 7 retries take minutes to tell that a server is not there.
@@ -42,10 +47,15 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_FILE).absolute()}"
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store; None where `uri` is of another."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
+
+
 def look(uri: str) -> list[StoredRun] | None:
     """The runs of this project in an SQLite store, read without MLflow; None where only MLflow can tell."""
-    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not uri.startswith("sqlite:///") or not file.is_file():
+    file = sqlite_file(uri)
+    if file is None or not file.is_file():
         return None
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
@@ -59,6 +69,43 @@ def artifacts_exist(run: StoredRun) -> bool:
     """Whether the folder of a run's artifacts is there, as far as this machine can tell."""
     parts = urlsplit(run.artifacts or "")
     return parts.scheme not in ("", "file") or Path(unquote(parts.path)).is_dir()
+
+
+@contextmanager
+def turn(uri: str) -> Iterator[None]:
+    """Keep every other `track` from the store at `uri` until the block ends, or this process does.
+
+    PostgreSQL has a lock for that, whoever asks from wherever; for an SQLite file the folder is locked that holds it,
+    for any other store the current one: clones that share such a store do not see each other.
+
+    Raises
+    ------
+    UserError
+        When the database is not reachable.
+    """
+    if uri.startswith("postgresql"):
+        import sqlalchemy
+
+        # Without a pool, or the connection and with it the lock would outlive the block.
+        with _errors(uri):
+            connection = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect()
+        with connection:
+            with _errors(uri):
+                connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(ADVISORY_LOCK)))
+            yield
+        return
+    file = sqlite_file(uri) or Path(DEFAULT_FILE)
+    if not file.absolute().parent.is_dir():
+        yield
+        return
+    folder = os.open(file.absolute().parent, os.O_RDONLY)
+    try:
+        # Not every network's file system can lock; one `track` at a time is right all the same.
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 class Store:
@@ -78,13 +125,15 @@ class Store:
         self.uri = uri
         self.experiments: dict[str, str] = {}
         self._datasets: dict[str, Any] = {}
-        with self._errors():
+        with _errors(uri):
+            if (file := sqlite_file(uri)) is not None:
+                _create(file)
             self.client = MlflowClient(uri)
 
     def open(self, case: str, tags: Mapping[str, str]) -> None:
         """Find the experiment of `case`, or make it with `tags`."""
         name = f"whichfix-{case}"
-        with self._errors():
+        with _errors(self.uri):
             experiment = self.client.get_experiment_by_name(name)
             if experiment is None:
                 self.experiments[case] = self.client.create_experiment(name, tags=dict(tags))
@@ -99,7 +148,7 @@ class Store:
         found: list[StoredRun] = []
         token = None
         while True:
-            with self._errors():
+            with _errors(self.uri):
                 page = self.client.search_runs(
                     list(self.experiments.values()), f"tags.`{KEY_TAG}` LIKE '%'", page_token=token
                 )
@@ -112,8 +161,10 @@ class Store:
                 return found
 
     def delete(self, run_id: str) -> None:
-        """Delete a run; MLflow keeps it among the deleted ones."""
-        with self._errors():
+        """Delete a run; MLflow keeps it among the deleted ones, where it should not look as if it still ran."""
+        with _errors(self.uri):
+            if self.client.get_run(run_id).info.status == "RUNNING":
+                self.client.set_terminated(run_id, "KILLED")
             self.client.delete_run(run_id)
 
     def dataset(self, path: str, digest: str) -> Any:
@@ -141,7 +192,7 @@ class Store:
         """
         from mlflow.entities import DatasetInput, InputTag, Metric, Param
 
-        with self._errors():
+        with _errors(self.uri):
             run_id: str = self.client.create_run(self.experiments[case], start, dict(tags), name).info.run_id
             self.client.log_batch(run_id, params=[Param(*item) for item in content.parameters.items()])
             metrics = [Metric(key, value, start, step) for key, value, step in content.metrics]
@@ -160,22 +211,45 @@ class Store:
             for path, table in content.tables.items():
                 self.client.log_table(run_id, table, path)
         yield run_id
-        with self._errors():
+        with _errors(self.uri):
             self.client.set_terminated(run_id, end_time=start + round(1000 * (content.seconds or 0)))
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            parts = urlsplit(self.uri)
-            # A password in the address is nobody's to read.
-            address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-            reason = " ".join(str(error).split()).replace(self.uri, address)
-            raise UserError(f"the MLflow store {address} (MLFLOW_TRACKING_URI): {shortened(reason)}") from None
+def _create(file: Path) -> None:
+    """Make the SQLite store `file` unless it is there, whole or not at all: MLflow cannot go on with half a schema."""
+    partial = file.with_name(f".{file.name}.partial")
+    # Of a process that was killed.
+    for leftover in (partial, Path(f"{partial}-journal")):
+        leftover.unlink(missing_ok=True)
+    if file.exists():
+        return
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    made = SqlAlchemyStore(  # type: ignore[no-untyped-call]
+        f"sqlite:///{partial.absolute()}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    )
+    made.engine.dispose()
+    # Unlike a renaming, it does not put the new file in the place of one that `mlflow ui` has made meanwhile.
+    with suppress(FileExistsError):
+        file.hardlink_to(partial)
+    partial.unlink()
+
+
+@contextmanager
+def _errors(uri: str) -> Iterator[None]:
+    """Say in one line what MLflow, its database or the file system refuses within the block."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        # A password in the address is nobody's to read.
+        place = urlsplit(uri).netloc
+        address = uri.replace(place, place.rpartition("@")[2], 1) if place else uri
+        reason = shortened(" ".join(str(error).split()).replace(uri, address))
+        raise UserError(f"the MLflow store {address} (MLFLOW_TRACKING_URI): {reason}; {REMEDY}") from None
 
 
 def shortened(text: str, length: int = 240) -> str:
