@@ -4,7 +4,7 @@ import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its sett
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pooch
@@ -47,6 +47,24 @@ def raw_mnist(settings: params.Params) -> Dataset:
 def miniature(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
     """The pipeline, run in small on made-up digits; to be read, not changed."""
     return run_pipeline(root, tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture
+def counted() -> Callable[[str, int], None]:
+    """Compare how many faults of a kind a test has tried with tests/counts.json, which the README cites.
+
+    With WHICHFIX_COUNTS=write the number is written there instead, one test process at a time.
+    """
+
+    def compare(kind: str, number: int) -> None:
+        path = ROOT / "tests" / "counts.json"
+        held = files.read_json(path)
+        if os.environ.get("WHICHFIX_COUNTS") == "write":
+            files.write_json(path, held | {kind: number})
+        else:
+            assert held[kind] == number, kind
+
+    return compare
 
 
 @pytest.fixture
