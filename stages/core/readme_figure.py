@@ -71,7 +71,9 @@ def draw(axes: Axes, panel: Panel) -> None:
     axes.tick_params(length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     title = textwrap.fill(panel.title, TITLE_WIDTH)
-    axes.set_title(title, loc="left", x=-0.52, fontsize=10, fontweight="bold", color=INK, pad=8)
+    heading = axes.set_title(title, loc="left", x=-0.52, fontsize=10, fontweight="bold", color=INK, pad=8)
+    # Two $ in a title are no formula.
+    heading.set_parse_math(False)
 
 
 def svg(panels: Sequence[Panel]) -> bytes:

@@ -39,3 +39,8 @@ def test_the_figure_is_opaque() -> None:
 @pytest.mark.parametrize(("n_fixes", "n_seeds"), [(0, 2), (1, 2), (2, 1), (6, 2)])
 def test_any_number_of_fixes_and_a_single_seed_are_drawn(n_fixes: int, n_seeds: int) -> None:
     ET.fromstring(readme_figure.svg([Panel("title", "test accuracy", effects(n_fixes, n_seeds))]))
+
+
+def test_a_title_is_text_whatever_it_holds() -> None:
+    svg = readme_figure.svg([Panel("$\\frac$ <a> --> & 'b'", "test accuracy", effects(1))])
+    assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
