@@ -130,6 +130,9 @@ def measured(
     return [np.nan if mean is None else mean]
 
 
+REFERENCE_COLUMNS = ["case", "claim", "published", "measured", "tolerance", "agrees", "source", "name", "figure"]
+
+
 def reference_row(case: str, published: Published, values: list[float]) -> dict[str, Any]:
     """A row of reports/references.csv: of several measured values the one farthest from the published one.
 
@@ -154,11 +157,13 @@ def references(
     parameters: Params, metrics: Mapping[str, Any], histories: Mapping[str, pd.DataFrame], probe: pd.DataFrame
 ) -> pd.DataFrame:
     """Every published number of params.yaml beside the measured one: the rows of reports/references.csv."""
-    return pd.DataFrame(
+    rows = [
         reference_row(case_name, published, measured(published, metrics, histories, probe))
         for case_name, case in parameters.cases.items()
         for published in case.published
-    )
+    ]
+    # Named here too, for a params.yaml without any.
+    return pd.DataFrame(rows, columns=REFERENCE_COLUMNS)
 
 
 def fixed_variant(parameters: Params, case: str) -> str:
