@@ -69,7 +69,7 @@ def main() -> None:
     """Train every cell of the case that the command line names and attribute its gain to the fixes."""
     parameters = params.load()
     parser = argparse.ArgumentParser(prog="python -m stages.attribute", description=__doc__)
-    parser.add_argument("case", choices=parameters.cases)
+    parser.add_argument("case", choices=parameters.cases, type=params.key_of)
     case = parser.parse_args().case
     configs = inputs.read_cells(case)
     data = inputs.read_prepared(case, parameters.cases[case].dataset)

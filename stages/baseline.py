@@ -67,7 +67,7 @@ def main() -> None:
     """Fit every baseline of the case that the command line names."""
     cases = params.load().cases
     parser = argparse.ArgumentParser(prog="python -m stages.baseline", description=__doc__)
-    parser.add_argument("case", choices=cases)
+    parser.add_argument("case", choices=cases, type=params.key_of)
     case = parser.parse_args().case
     baselines = cases[case].baselines
     data = inputs.read_prepared(case, cases[case].dataset)

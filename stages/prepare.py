@@ -16,7 +16,7 @@ def main() -> None:
     """Write data/prepared/<case>.npz."""
     settings = params.load()
     parser = argparse.ArgumentParser(prog="python -m stages.prepare", description=__doc__)
-    parser.add_argument("case", choices=settings.cases)
+    parser.add_argument("case", choices=settings.cases, type=params.key_of)
     case = parser.parse_args().case
     prepared = prepare(inputs.read_raw(), settings.cases[case].dataset, settings.datasets)
     files.write_npz(inputs.prepared_path(case), prepared)

@@ -53,7 +53,7 @@ def shares(seeds: Sequence[int], workers: int) -> list[Sequence[int]]:
 def main() -> None:
     """Train the variant that the command line names, its seeds side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant")
+    parser.add_argument("variant", type=params.key_of)
     variant = parser.parse_args().variant
     settings = params.load().execution
     config = inputs.read_variant(variant)

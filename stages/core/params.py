@@ -424,6 +424,11 @@ class Params(Strict):
         return self.variants[variant].seeds or self.seeds
 
 
+def key_of(argument: str) -> str:
+    """The variant or case that a stage is for: `argument`, or the end of it as DVC says, ``train@mnist-fixed``."""
+    return argument.rpartition("@")[2]
+
+
 class VariantConfig(Strict):
     """configs/<variant>.json: all that `train` needs to know of a variant."""
 

@@ -50,7 +50,8 @@ def _stage() -> str | None:
     specification = getattr(sys.modules["__main__"], "__spec__", None)
     if specification is None or not specification.name.startswith("stages."):
         return None
-    return "@".join([specification.name.removeprefix("stages."), *sys.argv[1:]])
+    # What DVC gives it is its whole name.
+    return "@".join([specification.name.removeprefix("stages."), *(name.rpartition("@")[2] for name in sys.argv[1:])])
 
 
 def write() -> None:
