@@ -50,9 +50,8 @@ def value(content: Any, key: str) -> Any:
     return reduce(getitem, key.split("."), content)
 
 
-def main() -> None:
-    """Write the files of every variant, case and stage, and remove every other and its results."""
-    parameters = params.load()
+def contents(parameters: params.Params) -> dict[Path, Any]:
+    """The content of the file of every variant, case and stage, by its path."""
     contents: dict[Path, Any] = {}
     for name, config in params.variant_configs(parameters).items():
         contents[CONFIGS / f"{name}.json"] = config.model_dump(mode="json")
@@ -63,9 +62,16 @@ def main() -> None:
         contents[CONFIGS / "params" / f"{stage}.json"] = {key: value(content, key) for key in keys}
     for stage, module in code.stage_modules().items():
         contents[CONFIGS / "code" / f"{stage}.json"] = code.digests(module)
-    for path in set(CONFIGS.rglob("*.json")) - contents.keys():
+    return contents
+
+
+def main() -> None:
+    """Write the files of every variant, case and stage, and remove every other and its results."""
+    parameters = params.load()
+    written = contents(parameters)
+    for path in set(CONFIGS.rglob("*.json")) - written.keys():
         path.unlink()
-    for path, entries in contents.items():
+    for path, entries in written.items():
         files.write_json(path, entries)
     remove_strays(Path("runs"), parameters.variants)
     for folder in ("data/prepared", "baselines", "attribution"):

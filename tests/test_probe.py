@@ -75,5 +75,7 @@ def test_too_many_examples_end_as_one_line_and_leave_the_former_table(
     monkeypatch.chdir(tmp_path)
     files.write_csv(Path("probe/probe.csv"), pd.DataFrame({"of": ["last time"]}))
     before = Path("probe/probe.csv").read_bytes()
-    assert refused("probe") == "params.yaml: probe: 5 images of 0; the training split has 4"
+    assert refused("probe") == (
+        "params.yaml: probe: 5 images of one digit; accepted: at most datasets.ex4.examples_per_digit, 4"
+    )
     assert Path("probe/probe.csv").read_bytes() == before

