@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, files, inputs, params, progress
-from stages.core.training import Trainer
+from stages.core import errors, files, inputs, params, progress, timings
 
 COLUMNS = ["zeros", "examples", "seed", "accuracy", "majority_digit", "answered_digit", "share_answered"]
 
@@ -40,6 +39,10 @@ def answer(predicted: np.ndarray) -> tuple[int, float]:
 
 def main() -> None:
     """Train the case as posted on every subset with every seed."""
+    # Here, where what TensorFlow has in temporary files when it is imported is in the stage's own folder.
+    with timings.phase("import"):
+        from stages.core.training import Trainer
+
     probe = params.load().probe
     config = inputs.read_variant(f"{probe.case}-as_posted")
     data = inputs.read_prepared(config.case, config.dataset)

@@ -6,7 +6,6 @@ These lines (no GPU found, oneDNN is on) obey no log level and say nothing to a 
 import gc
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -19,7 +18,8 @@ def muted() -> Iterator[None]:
     """Hold back what is written to file descriptor 2; write it after all when the block fails."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    # In memory: a process that is killed leaves no file.
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as notes:
         os.dup2(notes.fileno(), 2)
         try:
             yield

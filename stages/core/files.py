@@ -7,8 +7,6 @@ archives hold no times and are not deflated (the bytes of a deflated stream depe
 import io
 import json
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,24 +16,15 @@ import numpy as np
 import pandas as pd
 from safetensors import numpy as safetensors
 
-from stages.core import locked, timings
+from stages.core import locked, scratch, timings
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name beside `path`, then rename it: a killed process leaves no half file."""
+    """Write `content`, see `scratch.write`."""
     with timings.phase("write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
+        scratch.write(path, content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from stages.core import scratch
+
 Phase = Literal["import", "read", "compile", "train", "evaluate", "write"]
 
 _seconds: dict[str, float] = {}
@@ -60,9 +62,8 @@ def write() -> None:
     if name is None:
         return
     path = Path("timings/stages") / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     figures = {"seconds": _age(), "phases": _seconds, "workers": _workers}
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    scratch.write(path, (json.dumps(figures, indent=2) + "\n").encode())
 
 
 def _age() -> float:

@@ -20,4 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    with errors.one_line():
+        main()

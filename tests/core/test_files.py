@@ -2,6 +2,7 @@ import math
 import os
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,34 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
             WRITERS[writer](path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
+
+
+def test_of_writers_at_once_each_file_is_of_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    contents = [name * 100_000 for name in (b"a", b"b", b"c")]
+
+    def write(content: bytes) -> None:
+        for _ in range(50):
+            files.write_bytes(path, content)
+            assert path.read_bytes() in contents
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, contents))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for path, reason in {
+        tmp_path / "folder": "Is a directory",
+        tmp_path / "file" / "a": f"{tmp_path / 'file'}: File exists",
+        tmp_path / "file" / "a" / "b": f"{tmp_path / 'file' / 'a'}: Not a directory",
+    }.items():
+        with pytest.raises(OSError) as caught:
+            files.write_text(path, "new")
+        assert (caught.value.filename, caught.value.strerror) == (str(path), f"cannot be written: {reason}")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_a_written_file_is_readable_by_all(tmp_path: Path) -> None:
