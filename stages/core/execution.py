@@ -1,17 +1,26 @@
 """Tasks side by side: in processes or threads of this machine, or on the workers of a Dask cluster."""
 
+import ctypes
+import os
+import signal
+import tempfile
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import TypeVar
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from stages.core import cluster
+from stages.core.errors import LESS_MEMORY, UserError
 from stages.core.params import Execution
 
 Data = TypeVar("Data")
 Result = TypeVar("Result")
+
+# Of Linux's prctl.h.
+PR_SET_PDEATHSIG = 1
 
 
 def run(
@@ -27,7 +36,7 @@ def run(
     Raises
     ------
     UserError
-        See `cluster.ended`.
+        When a worker was killed; see `cluster.ended` too.
     """
     if execution.backend == "dask":
         ended = cluster.ended(tasks, data, execution.scheduler)
@@ -49,11 +58,32 @@ def _ended(
     n_jobs = min(execution.workers, len(tasks))
     # Arrays go to the workers as they are: in files that they share, joblib would wait a second at the end for the last
     # worker to let go of them.
-    parallel = Parallel(n_jobs, backend=execution.backend, return_as="generator_unordered", max_nbytes=None)
+    parallel = Parallel(
+        n_jobs,
+        backend=execution.backend,
+        return_as="generator_unordered",
+        max_nbytes=None,
+        # joblib would make a folder in shared memory all the same.
+        temp_folder=tempfile.gettempdir(),
+        initializer=_follow,
+        initargs=(os.getpid(),),
+    )
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory grows, as it does by all that XLA compiles; no job is lost by it.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        yield from parallel(delayed(_placed)(place, task, data) for place, task in enumerate(tasks))
+        try:
+            yield from parallel(delayed(_placed)(place, task, data) for place, task in enumerate(tasks))
+        except TerminatedWorkerError:
+            raise UserError(f"a worker was killed, most likely for want of memory; {LESS_MEMORY}") from None
+
+
+def _follow(stage: int) -> None:
+    """Let the kernel end this worker with the process `stage`, which may be killed, and leave Ctrl-C to that one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != stage:
+        # It was killed before the kernel was told.
+        os._exit(1)
 
 
 def _placed(place: int, task: Callable[[Data], Result], data: Data) -> tuple[int, Result]:
