@@ -2,18 +2,16 @@
 
 import copy
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import Project, made, write_idx
 from ruamel.yaml import YAML
 
 from stages.core import files
-from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes
+from stages.core.digits import Dataset
 
 VARIANTS = {
     "mnist-as_posted": {"case": "mnist", "fixes": []},
@@ -43,39 +41,6 @@ def short_content(path: Path) -> dict[str, Any]:
     return content
 
 
-class Project:
-    """A Git repository with the project's code, and DVC to run in it as a user does."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.environment = environment
-        self.content: dict[str, Any] = {}
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=600
-        )
-
-    def succeed(self, *command: str) -> str:
-        ended = self.run(*command)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
-
-    def dvc(self, *arguments: str) -> str:
-        return self.succeed(sys.executable, "-m", "dvc", *arguments)
-
-    def commit(self) -> None:
-        self.succeed("git", "add", "--all")
-        self.succeed("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all")
-
-    def write_params(self, content: dict[str, Any]) -> None:
-        YAML(typ="safe").dump(content, self.folder / "params.yaml")
-
-    def contents(self, *folders: str) -> dict[str, bytes]:
-        found = [path for name in folders for path in (self.folder / name).rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in found}
-
-
 def ran(output: str) -> set[str]:
     """The stages that `dvc repro` says it runs."""
     return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")}
@@ -84,26 +49,8 @@ def ran(output: str) -> set[str]:
 @pytest.fixture(scope="module")
 def project(root: Path, raw_mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository, after its first `dvc repro`."""
-    folder, mnist = tmp_path_factory.mktemp("end_to_end"), tmp_path_factory.mktemp("mnist")
-    for name, array in ARRAY_OF_FILE.items():
-        (mnist / name).write_bytes(idx_bytes(raw_mnist[array]))
-    shutil.copytree(root / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(root / name, folder / name)
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))
-    }
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment["WHICHFIX_MNIST_DIR"] = str(mnist)
-    made = Project(folder, environment)
-    made.content = short_content(root / "params.yaml")
-    made.write_params(made.content)
-    made.succeed("git", "init", "--quiet")
-    made.commit()
-    made.dvc("repro")
-    made.commit()
-    return made
+    mnist = write_idx(tmp_path_factory.mktemp("mnist"), raw_mnist)
+    return made(root, tmp_path_factory.mktemp("end_to_end"), short_content(root / "params.yaml"), mnist)
 
 
 def test_dvc_lock_holds_every_stage(project: Project) -> None:
