@@ -17,7 +17,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from miniature import raw_digits, small_content
-from projects import Project, made, write_idx
+from project import Project, make, plain_environment, write_mnist
 
 from stages.core.digits import ARRAY_OF_FILE, idx_bytes
 from stages.core.digits import sha256 as digest
@@ -72,13 +72,17 @@ def small_project(root: Path, folder: Path) -> Project:
         # By which every process of this project is known.
         "PROJECT": str(folder / "project"),
     }
-    return made(root, folder / "project", content, write_idx(folder / "mnist", mnist), **environment)
+    variables = {**plain_environment(), **environment}
+    project = make(folder / "project", write_mnist(mnist, folder / "mnist"), content, variables)
+    project.dvc("repro")
+    project.commit()
+    return project
 
 
 def command(stage: str) -> list[str]:
-    """The arguments of the Python that runs `stage`."""
+    """The arguments of the Python that runs `stage`, as dvc.yaml has them."""
     name, _, argument = stage.partition("@")
-    return ["-m", f"stages.{name}", *filter(None, [argument])]
+    return ["-m", f"stages.{name}", *([stage] if argument else [])]
 
 
 def fault(project: Project, stage: str, strike: Strike | None) -> tuple[Path, dict[str, str]]:

@@ -2,43 +2,14 @@
 
 import copy
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from projects import Project, made, write_idx
+from project import OUTS, VARIANTS, Project, make, short_content, write_mnist
 from ruamel.yaml import YAML
 
 from stages.core import files
 from stages.core.digits import Dataset
-
-VARIANTS = {
-    "mnist-as_posted": {"case": "mnist", "fixes": []},
-    "mnist-fixed": {"case": "mnist", "fixes": ["softmax_output"], "set": {"input_scale": 1 / 255}},
-    "ex4-as_posted": {"case": "ex4", "fixes": []},
-}
-
-
-def short_content(path: Path) -> dict[str, Any]:
-    """The params.yaml at `path` with what takes long cut short, the posts' own settings kept."""
-    content: dict[str, Any] = YAML(typ="safe").load(path)
-    content["seeds"] = [0, 1]
-    content["variants"] = VARIANTS
-    cases = content["cases"]
-    cases["mnist"]["as_posted"]["epochs"] = cases["ex4"]["as_posted"]["epochs"] = 2
-    # Every cell is compiled: two a case.
-    for case, fix in (("mnist", "softmax_output"), ("ex4", "adam")):
-        cases[case]["fixes"] = {fix: cases[case]["fixes"][fix]}
-    content["probe"]["zeros"] = [10]
-    # Of the processes that import TensorFlow each takes seconds.
-    content["execution"] = {"backend": "threading", "workers": 1}
-    for case, block in cases.items():
-        # No published number but of what is still measured.
-        block["published"] = [claim for claim in block["published"] if claim["name"] in VARIANTS]
-        block["baselines"] = {name: {**one, "max_iter": 5} for name, one in block["baselines"].items()}
-        assert block["published"], case
-    return content
 
 
 def ran(output: str) -> set[str]:
@@ -49,8 +20,12 @@ def ran(output: str) -> set[str]:
 @pytest.fixture(scope="module")
 def project(root: Path, raw_mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository, after its first `dvc repro`."""
-    mnist = write_idx(tmp_path_factory.mktemp("mnist"), raw_mnist)
-    return made(root, tmp_path_factory.mktemp("end_to_end"), short_content(root / "params.yaml"), mnist)
+    mnist = tmp_path_factory.mktemp("mnist")
+    write_mnist(raw_mnist, mnist)
+    made = make(tmp_path_factory.mktemp("end_to_end"), mnist, short_content(root / "params.yaml"))
+    made.dvc("repro")
+    made.commit()
+    return made
 
 
 def test_dvc_lock_holds_every_stage(project: Project) -> None:
@@ -117,13 +92,12 @@ def test_dvc_shows_the_metrics_and_the_parameters_that_differ(project: Project) 
 
 
 def test_a_params_yaml_that_is_refused_ends_dvc_repro_with_one_line_and_overwrites_nothing(project: Project) -> None:
-    outs = ("data", "configs", "runs", "baselines", "probe", "attribution", "reports")
-    before = project.contents(*outs)
+    before = project.contents(*OUTS)
     content = copy.deepcopy(project.content)
     content["cases"]["mnist"]["fixes"]["softmax_output"]["set"]["input_scale"] = 0
     project.write_params(content)
     try:
-        ended = project.run(sys.executable, "-m", "dvc", "repro")
+        ended = project.run("python", "-m", "dvc", "repro")
     finally:
         project.write_params(project.content)
     said = ended.stdout + ended.stderr
@@ -132,7 +106,7 @@ def test_a_params_yaml_that_is_refused_ends_dvc_repro_with_one_line_and_overwrit
     expected = [f"error: {place}: 0; accepted: a number above 0"]
     assert [line for line in said.splitlines() if line.startswith("error: ")] == expected
     assert "Traceback" not in said
-    assert project.contents(*outs) == before
+    assert project.contents(*OUTS) == before
 
 
 def test_an_experiment_runs_just_what_its_setting_touches(project: Project) -> None:

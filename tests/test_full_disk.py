@@ -12,7 +12,7 @@ import breaking
 import pytest
 from breaking import Strike
 from miniature import Miniature, raw_digits
-from projects import Project, write_idx
+from project import Project, write_mnist
 from ruamel.yaml import YAML
 
 from stages.core.digits import ARRAY_OF_FILE, idx_bytes, sha256
@@ -32,7 +32,7 @@ def project(miniature: Miniature, root: Path, tmp_path: Path) -> Project:
     content["sources"]["files"] = {name: sha256(idx_bytes(digits[array])) for name, array in ARRAY_OF_FILE.items()}
     YAML(typ="safe").dump(content, folder / "params.yaml")
     (tmp_path / "tmp").mkdir()
-    environment = {"TMPDIR": str(tmp_path / "tmp"), "WHICHFIX_MNIST_DIR": str(write_idx(tmp_path / "mnist", digits))}
+    environment = {"TMPDIR": str(tmp_path / "tmp"), "WHICHFIX_MNIST_DIR": str(write_mnist(digits, tmp_path / "mnist"))}
     return Project(folder, {**os.environ, **environment})
 
 

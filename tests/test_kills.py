@@ -17,7 +17,7 @@ import breaking
 import pytest
 from breaking import STAGES, Strike
 from miniature import Miniature
-from projects import Project
+from project import Project
 from ruamel.yaml import YAML
 
 from stages.core import files
