@@ -16,8 +16,8 @@ HEIGHT = 150
 
 
 def splits_of(curves: pd.DataFrame, figure: str) -> tuple[str, ...]:
-    """The splits that `curves` have `figure` on."""
-    present = set(curves["figure"])
+    """The splits that `curves` have a finite `figure` on."""
+    present = set(curves.loc[curves["mean"].abs() < math.inf, "figure"])
     return tuple(split for split, prefix in PREFIXES.items() if prefix + figure in present)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ def accuracies(final: pd.DataFrame, split: str) -> dict[int, float]:
 
 def sampling(accuracy: Iterable[float], n: int) -> dict[str, float]:
     """Wilson interval for the mean `accuracy` of networks on `n` examples: how far other examples might move it."""
-    values = list(accuracy)
-    low, high = statistics.wilson(round(sum(values) / len(values) * n), n)
+    # In whole answers: a sum of floats ends elsewhere in another Python, and half an answer is rounded by it.
+    correct = [round(value * n) for value in accuracy]
+    low, high = statistics.wilson(round(Fraction(sum(correct), len(correct))), n)
     return {"low": low, "high": high}
 
 
@@ -97,11 +99,15 @@ def summary(entry: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def curves(variant: str, history: pd.DataFrame) -> pd.DataFrame:
-    """Learning curves: a row an epoch and figure, with the mean over seeds and the lowest and highest seed."""
+    """Learning curves: a row an epoch and figure, with the mean over seeds and the lowest and highest seed.
+
+    Where the value of a seed is not finite all three are missing: those of the other seeds would be another variant's.
+    """
     # An accuracy is finite where a loss may never be.
     present = FIGURES if history["validation_accuracy"].notna().any() else FIGURES[:2]
     long = history.melt(["seed", "epoch"], present, var_name="figure")
-    bands = long.groupby(["figure", "epoch"])["value"].agg(["mean", "min", "max"]).reset_index()
+    groups = long.assign(finite=np.isfinite(long["value"])).groupby(["figure", "epoch"])
+    bands = groups["value"].agg(["mean", "min", "max"]).where(groups["finite"].all()).reset_index()
     bands.insert(0, "variant", variant)
     return bands.rename(columns={"min": "low", "max": "high"})
 
@@ -206,7 +212,8 @@ def unit_images(kernel: np.ndarray, limit: float, dataset: Dataset) -> np.ndarra
 
     A weight that is not finite is shown as zero.
     """
-    shades = np.rint(np.clip(np.nan_to_num(kernel / limit, posinf=0, neginf=0), -1, 1) * (ZERO_WEIGHT - 1))
+    clipped = np.clip(np.nan_to_num(kernel, posinf=0, neginf=0), -limit, limit)
+    shades = np.rint(clipped / limit * (ZERO_WEIGHT - 1))
     shown = shades.T[: MOST_PICTURES["units"]] + ZERO_WEIGHT
     return as_images(shown.astype(np.uint8), dataset)
 

@@ -63,6 +63,7 @@ class Run:
     @property
     def diverged(self) -> bool:
         """Whether a loss or a weight was not finite at any time."""
-        losses = [epoch.loss for epoch in self.history] + [evaluation.loss for evaluation in self.final.values()]
+        losses = [loss for epoch in self.history for loss in (epoch.loss, epoch.validation_loss) if loss is not None]
+        losses += [evaluation.loss for evaluation in self.final.values()]
         finite = all(map(math.isfinite, losses)) and all(np.isfinite(array).all() for array in self.weights.values())
         return not finite

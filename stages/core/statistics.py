@@ -41,7 +41,7 @@ class Estimate(TypedDict):
 def estimate(values: Iterable[float]) -> Estimate:
     """Mean of `values`, one a seed, with Student's t interval.
 
-    One value has no interval; a value that is not finite leaves no mean either.
+    One value has no interval; a value that is not finite leaves no mean either, nor does an interval beyond all floats.
 
     Raises
     ------
@@ -49,13 +49,20 @@ def estimate(values: Iterable[float]) -> Estimate:
         When there is no value.
     """
     values = [float(value) for value in values]
+    not_finite: Estimate = {"mean": None, "low": None, "high": None, "finite": False}
     if not all(map(math.isfinite, values)):
-        return {"mean": None, "low": None, "high": None, "finite": False}
+        return not_finite
     centre, n = mean(values), len(values)
     if n == 1:
         return {"mean": centre, "low": None, "high": None, "finite": True}
-    margin = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
-    return {"mean": centre, "low": centre - margin, "high": centre + margin, "finite": True}
+    try:
+        margin = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+    except OverflowError:
+        return not_finite
+    low, high = centre - margin, centre + margin
+    if not math.isfinite(low) or not math.isfinite(high):
+        return not_finite
+    return {"mean": centre, "low": low, "high": high, "finite": True}
 
 
 def per_seed(seeds: Iterable[int], values: Iterable[float]) -> Estimate:

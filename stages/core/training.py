@@ -7,6 +7,7 @@ inside a compiled function: eager products differ between processors, compiled o
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from statistics import mean
 from typing import TypeVar, cast
 
 import numpy as np
@@ -302,4 +303,8 @@ def _mean(losses: np.ndarray) -> float:
     """The mean of `losses`, exactly rounded; not finite where one is not."""
     if not np.isfinite(losses).all():
         return float(np.sum(losses, dtype=np.float64)) / len(losses)
-    return math.fsum(losses.tolist()) / len(losses)
+    try:
+        return math.fsum(losses.tolist()) / len(losses)
+    except OverflowError:
+        # Where no float holds their sum; slower.
+        return float(mean(losses.tolist()))

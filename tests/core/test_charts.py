@@ -43,3 +43,8 @@ def test_hovering_shows_each_split_there_is() -> None:
     for figures, splits in ((("loss",), ["training"]), (("loss", "validation_loss"), ["training", "validation"])):
         spec = charts.learning_curve(curves(figures), "loss", "epoch")
         assert [tooltip["title"] for tooltip in spec["layer"][-1]["encoding"]["tooltip"]] == ["epoch", *splits]
+
+
+def test_a_split_whose_values_are_never_finite_is_none_of_a_figures() -> None:
+    shown = pd.concat([curves(("loss",)), curves(("validation_loss",), (float("nan"), float("inf")))])
+    assert charts.splits_of(shown, "loss") == ("training",)

@@ -60,6 +60,13 @@ def test_the_sampling_interval_is_that_of_the_mean_accuracy_on_the_examples_of_t
         assert found[f"{split}_accuracy"]["sampling"] == pytest.approx({"low": expected.low, "high": expected.high})
 
 
+def test_the_sampling_interval_does_not_depend_on_how_python_adds() -> None:
+    # 8629.5 right answers; a sum of floats falls on one side of it or the other, by the version of Python.
+    found = evaluation.sampling([0.8387, 0.9682, 0.8382, 0.8067], 10_000)
+    expected = stats.binomtest(8630, 10_000).proportion_ci(0.95, method="wilson")
+    assert found == {"low": expected.low, "high": expected.high}
+
+
 def test_the_gain_is_paired_by_the_seeds_that_both_have() -> None:
     found = metrics(final({1: 0.5, 2: 0.7}), final({0: 0.9, 1: 0.1, 2: 0.2}))
     assert found["gain"]["per_seed"] == {"1": 0.4, "2": 0.5}
@@ -125,6 +132,17 @@ def test_curves_have_the_mean_and_the_extremes_over_seeds_of_each_epoch() -> Non
     assert set(bands["figure"]) == set(evaluation.FIGURES)
     losses = bands[bands["figure"] == "loss"].set_index("epoch")
     assert losses[["mean", "low", "high"]].to_numpy().tolist() == [[4.0, 3.0, 5.0], [2.25, 2.0, 2.5]]
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_curves_have_no_value_where_that_of_a_seed_is_not_finite(value: float) -> None:
+    bands = evaluation.curves("v", history({0: [3.0, 2.0, value], 1: [5.0, value, 2.5]}))
+    losses = bands[bands["figure"] == "loss"].set_index("epoch")[["mean", "low", "high"]]
+    first, *others = losses.to_numpy()
+    assert first.tolist() == [4.0, 3.0, 5.0]
+    assert np.isnan(others).all()
+    accuracy = bands[bands["figure"] == "accuracy"]
+    assert np.isfinite(accuracy[["mean", "low", "high"]].to_numpy()).all()
 
 
 def test_curves_leave_out_what_was_not_measured() -> None:

@@ -18,3 +18,8 @@ def test_a_run_has_diverged_when_any_loss_or_weight_is_not_finite(value: float) 
     assert dataclasses.replace(RUN, history=[*RUN.history, Epoch(value, 1.0, None, None)]).diverged
     assert dataclasses.replace(RUN, final={"train": dataclasses.replace(FINAL, loss=value)}).diverged
     assert dataclasses.replace(RUN, weights={"output.bias": np.array([0, value], np.float32)}).diverged
+
+
+def test_a_run_has_diverged_when_its_validation_loss_was_not_finite() -> None:
+    assert not dataclasses.replace(RUN, history=[Epoch(0.5, 1.0, 0.5, 1.0)]).diverged
+    assert dataclasses.replace(RUN, history=[Epoch(0.5, 1.0, np.inf, 1.0), *RUN.history]).diverged

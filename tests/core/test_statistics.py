@@ -99,6 +99,11 @@ def test_a_value_that_is_not_finite_leaves_no_mean_and_is_flagged(bad: float) ->
     assert statistics.estimate([1.0, bad]) == {"mean": None, "low": None, "high": None, "finite": False}
 
 
+@pytest.mark.parametrize("values", [[1.7e308, -1.7e308], [1.7e308, 8e307]])
+def test_an_interval_that_no_float_holds_is_flagged(values: list[float]) -> None:
+    assert statistics.estimate(values) == {"mean": None, "low": None, "high": None, "finite": False}
+
+
 @given(st.lists(accuracies, min_size=2, max_size=6), st.randoms(use_true_random=False))
 def test_estimate_does_not_depend_on_the_order_of_seeds(values: list[float], random: Random) -> None:
     shuffled = random.sample(values, len(values))

@@ -370,3 +370,14 @@ def test_mnist_as_posted_prints_the_digits_of_the_post_from_epoch_2_on(
     epoch = Trainer(posted, data).run(0).history[1]
     printed = (epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy)
     assert [f"{figure:.4f}" for figure in printed] == ["-55.0284", "0.1141", "-55.1361", "0.1088"]
+
+
+def test_a_mean_of_losses_whose_sum_no_float_holds_is_their_mean() -> None:
+    data = dataset()
+    trainer = Trainer(config(**{**TNC, "hidden_units": [], "l2": 0.0}), data)
+    (layer,) = network.dense_layers(trainer.model)
+    layer.kernel.assign(np.full(layer.kernel.shape, 1e306))
+    layer.bias.assign(np.zeros(layer.bias.shape))
+    # Each of the nine wrong digits costs its logit.
+    expected = 9e306 * data["x_train"].sum(axis=1, dtype=np.float64).mean()
+    assert trainer.evaluate("train").loss == pytest.approx(expected)
