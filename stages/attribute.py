@@ -80,7 +80,8 @@ def main() -> None:
             name = " + ".join(cell.fixes) or "as posted"
             advance(name)
             means = ", ".join(f"{column.replace('_', ' ')} {table[column].mean():.4f}" for column in ACCURACIES)
-            progress.say(f"{case} {name}: {means}")
+            diverged = f" ({table['diverged'].sum()} of {len(table)} diverged)" if table["diverged"].any() else ""
+            progress.say(f"{case} {name}: {means}{diverged}")
 
         cells = cells_table(configs, train_cells(configs, data, parameters.execution, on_cell))
 

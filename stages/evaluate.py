@@ -30,7 +30,9 @@ def results_table(metrics: dict[str, Any]) -> Table:
     for column in ("training", "test", "gain (test)"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, entry in metrics.items():
-        table.add_row(name, text(entry["train_accuracy"]), text(entry["test_accuracy"]), text(entry.get("gain"), "+"))
+        share = entry.get("diverged")
+        shown = f"{name} ({share:.0%} diverged)" if share else name
+        table.add_row(shown, text(entry["train_accuracy"]), text(entry["test_accuracy"]), text(entry.get("gain"), "+"))
     return table
 
 

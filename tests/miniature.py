@@ -131,10 +131,10 @@ def stages_of(parameters: params.Params) -> dict[str, tuple[str, ...]]:
     }
 
 
-def run_pipeline(root: Path, folder: Path) -> Miniature:
-    """Run every stage of dvc.yaml but `track` in `folder`, with the parameters of `root` made small."""
+def run_pipeline(root: Path, folder: Path, content: dict[str, Any] | None = None) -> Miniature:
+    """Run every stage of dvc.yaml but `track` in `folder`, with `content` or else the small one of `root`."""
     declared = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
-    YAML(typ="safe").dump(small_content(root / "params.yaml"), folder / "params.yaml")
+    YAML(typ="safe").dump(content or small_content(root / "params.yaml"), folder / "params.yaml")
     parameters = params.load(folder / "params.yaml")
     read, written = {}, {}
     with pytest.MonkeyPatch.context() as patch:

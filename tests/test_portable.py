@@ -28,7 +28,7 @@ TAGS = "SELECT runs.name, tags.value FROM runs JOIN tags USING (run_uuid) WHERE 
 def reproduced(root: Path, folder: Path, mnist: Path, variables: Mapping[str, str], umask: int) -> tuple[Project, str]:
     """The pipeline, run by DVC in `folder`, all of it added to Git, and what was said on the way."""
     content = shortest_content(root / "params.yaml")
-    project = make(folder, mnist, content, plain_environment() | variables, umask)
+    project = make(folder, mnist, content, {**plain_environment(), **variables}, umask)
     ended = project.run("python", "-m", "dvc", "repro")
     said = ended.stdout + ended.stderr
     assert ended.returncode == 0, said

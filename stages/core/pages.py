@@ -97,11 +97,11 @@ def points(value: float | None) -> str:
     return "0.0" if float(rounded) == 0 else rounded.replace("-", "−")
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 4) -> str:
     """Four decimals, as losses are printed; large numbers with a power of ten."""
     if value is None or not math.isfinite(value):
         return "not finite"
-    return (f"{value:.4f}" if abs(value) < 1e5 else f"{value:.2e}").replace("-", "−")
+    return (f"{value:.{digits}f}" if abs(value) < 1e5 else f"{value:.2e}").replace("-", "−")
 
 
 def spelled(count: int) -> str:
@@ -169,11 +169,12 @@ def result_rows(parameters: Params, case: str, metrics: Mapping[str, Any]) -> li
         if variant.case == case:
             seeds = len(parameters.seeds_of(name))
             detail = {"fixes": list(variant.fixes), "set": describe(variant), "seeds": seeds, "baseline": False}
-            rows.append({"name": name, **detail, "metrics": metrics[name]})
+            diverged = round(metrics[name]["diverged"] * seeds)
+            rows.append({"name": name, **detail, "diverged": diverged, "metrics": metrics[name]})
     for model, baseline in parameters.cases[case].baselines.items():
         name = f"{case}-{model}"
         settings = [f"{key} = {value}" for key, value in findings.flat(baseline.model_dump()).items()]
-        detail = {"fixes": [], "set": settings, "seeds": 0, "baseline": True}
+        detail = {"fixes": [], "set": settings, "seeds": 0, "baseline": True, "diverged": 0}
         rows.append({"name": name, **detail, "metrics": metrics[name]})
     return rows
 

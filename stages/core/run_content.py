@@ -126,6 +126,7 @@ def variant_description(config: VariantConfig, case: Case, entry: Mapping[str, A
     set_by_fixes = {key for name in config.fixes for key in case.fixes[name].set}
     n = len(config.seeds)
     seeds = f"Mean of {n} seeds (95% interval)." if n > 1 else f"Seed {config.seeds[0]} alone."
+    seeds += _diverged(round(entry["diverged"] * n), n)
     lines = [result_line(entry), seeds, "", "As posted, with" if changed else "As posted."]
     lines += [f"- **{name}**: {case.fixes[name].why}" for name in config.fixes]
     lines += [f"- `{key}: {json.dumps(value)}`" for key, value in changed.items() if key not in set_by_fixes]
@@ -255,12 +256,14 @@ def attribution(case_name: str, case: Case, cells: pd.DataFrame, effects: Mappin
         points.append((f"{accuracy}.full_gain", effects[accuracy]["full_gain"]["mean"], 0))
         for fix, of_fix in effects[accuracy]["fixes"].items():
             points += [(f"{accuracy}.{effect}/{fix}", interval["mean"], 0) for effect, interval in of_fix.items()]
+    if diverged := int(cells["diverged"].sum()):
+        points.append(("diverged", diverged / len(cells), 0))
     metrics, tags = finite(points)
     first = effects[case.judged_by]
     enough = " or ".join(" + ".join(chosen) for chosen in first["smallest_sets"]) or "none"
     description = (
         f"Every combination of {len(case.fixes)} fixes; smallest sets with 95% of the full gain in "
-        f"{case.judged_by.replace('_', ' ')}: {enough}.\n\n{post(case)}"
+        f"{case.judged_by.replace('_', ' ')}: {enough}.{_diverged(diverged, len(cells))}\n\n{post(case)}"
     )
     panel = readme_figure.Panel(case.title, case.judged_by.replace("_", " "), first)
     return Content(
@@ -285,6 +288,11 @@ def references(case_name: str, case: Case, table: pd.DataFrame) -> Content:
     metrics = [("published", float(len(table)), 0), ("published_agreeing", float(agreeing), 0)]
     parameters = {"case": case_name, "dataset": case.dataset}
     return Content(parameters, metrics, {}, description, tables={"references.json": table})
+
+
+def _diverged(count: int, runs: int) -> str:
+    """How many of `runs` diverged, for a description; nothing where none did."""
+    return f" {count} of {runs} runs diverged." if count else ""
 
 
 def _seconds(wall_time: float | None) -> list[tuple[str, float | None, int]]:

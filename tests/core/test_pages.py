@@ -310,6 +310,7 @@ def test_a_gain_is_shown_in_points_with_its_sign(value: float | None, text: str)
         (-55.02837, "−55.0284"),
         (0.98, "0.9800"),
         (-6.8e8, "−6.80e+08"),
+        (1e300, "1.00e+300"),
         (float("nan"), "not finite"),
         (None, "not finite"),
     ],
