@@ -197,6 +197,13 @@ def runs_of(folder: Path) -> list[Any]:
         )
 
 
+def running(folder: Path) -> int:
+    """How many runs MLflow takes for running, deleted ones too."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        (number,) = database.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone()
+    return int(number)
+
+
 def processes_of(folder: Path) -> Iterator[int]:
     """The processes whose environment variable PROJECT is `folder`."""
     mark = f"PROJECT={folder}\0".encode()
@@ -226,6 +233,7 @@ def state(project: Project) -> dict[str, Any]:
         "git": project.succeed("git", "status", "--porcelain"),
         "files": files_of(project.folder),
         "runs": runs_of(project.folder),
+        "running": running(project.folder),
         "temporary files": sorted(path.name for path in (project.folder.parent / "tmp").iterdir()),
         "processes end": ended(project.folder, 5),
     }

@@ -80,6 +80,7 @@ def _ended(
 def _follow(stage: int) -> None:
     """Let the kernel end this worker with the process `stage`, which may be killed, and leave Ctrl-C to that one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # With the thread that started it, strictly: the main one, or joblib's own, which outlives the workers.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != stage:
         # It was killed before the kernel was told.
