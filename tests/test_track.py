@@ -105,7 +105,8 @@ def write_results(parameters: params.Params) -> None:
         Path("attribution/mnist/effects.json"), dict.fromkeys(("train_accuracy", "test_accuracy"), effects)
     )
     files.write_csv(
-        Path("attribution/mnist/cells.csv"), pd.DataFrame({"case": "mnist", "test_accuracy": accuracy[:, 0]})
+        Path("attribution/mnist/cells.csv"),
+        pd.DataFrame({"case": "mnist", "test_accuracy": accuracy[:, 0], "diverged": False}),
     )
     write_lock(lock)
 
