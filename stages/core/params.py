@@ -412,7 +412,7 @@ class Sources(Strict):
 
     files: Annotated[dict[str, Sha256], AfterValidator(_files)]
     # All are asked at once.
-    mirrors: Annotated[tuple[WebAddress, ...], Field(max_length=20, strict=False)]
+    mirrors: Annotated[tuple[WebAddress, ...], Field(max_length=50, strict=False)]
     wheel: Wheel
 
 
