@@ -1,4 +1,4 @@
-"""Real servers on this machine's loopback, for the length of a block: a Dask cluster, PostgreSQL, MLflow."""
+"""Real servers on this machine's loopback, for the length of a block: Dask, PostgreSQL, MLflow, and a hostile one."""
 
 import os
 import shutil
@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 from typing import Any
 from urllib.request import urlopen
 
@@ -146,3 +148,27 @@ def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]
     with server([*command, *options], folder, env={**PLAIN, "MLFLOW_DISABLE_TELEMETRY": "true"}) as process:
         wait_until(answers, process)
         yield address
+
+
+@contextmanager
+def hostile_server(answer: Callable[[str, str], Iterable[bytes]]) -> Iterator[str]:
+    """The address of a server that sends what `answer` yields for a method and a path, be it HTTP or not."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            # The client leaves as soon as it has had enough.
+            with suppress(OSError):
+                method, path, _ = self.rfile.readline().decode().split()
+                while self.rfile.readline().strip():
+                    pass
+                for part in answer(method, path):
+                    self.wfile.write(part)
+
+    class Server(ThreadingTCPServer):
+        daemon_threads = True
+        request_queue_size = 100
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
