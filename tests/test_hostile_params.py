@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -136,11 +136,19 @@ def seeds(few: int, many: int) -> list[Any]:
     return [*range(few), *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(few, many))]
 
 
-@pytest.mark.parametrize("seed", seeds(15, 300))
+# How many seeds of each there are in a short run, and inputs of each seed.
+MUTATED, GARBLED, ANY = (15, 100), (8, 50), (1, 300)
+
+
+def test_as_many_inputs_are_tried_as_the_readme_says(counted: Callable[[str, int], None]) -> None:
+    counted("hostile params.yaml", sum(few * inputs for few, inputs in (MUTATED, GARBLED, ANY)))
+
+
+@pytest.mark.parametrize("seed", seeds(MUTATED[0], 300))
 def test_a_mutated_content_is_accepted_with_all_its_files_or_refused_in_one_line(seed: int) -> None:
     random = Random(seed)
     refused = 0
-    for _ in range(100):
+    for _ in range(MUTATED[1]):
         content: Any = copy.deepcopy(CONTENT)
         for _ in range(random.choice([1, 1, 2, 4])):
             content = mutate(random, content)
@@ -165,7 +173,7 @@ ANY_VALUE = st.recursive(
 )
 
 
-@limits(max_examples=300, derandomize=True, deadline=None, database=None)
+@limits(max_examples=ANY[1], derandomize=True, deadline=None, database=None)
 @given(
     path=st.sampled_from(PLACES),
     action=st.sampled_from(["set", "add", "delete"]),
@@ -306,12 +314,12 @@ def garble(random: Random, text: bytes) -> bytes:
     return b"".join(lines)
 
 
-@pytest.mark.parametrize("seed", seeds(8, 150))
+@pytest.mark.parametrize("seed", seeds(GARBLED[0], 150))
 def test_a_garbled_file_is_accepted_with_all_its_files_or_refused_in_one_line(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     path = tmp_path / "params.yaml"
     refused = 0
-    for _ in range(50):
+    for _ in range(GARBLED[1]):
         text = TEXT.encode()
         for _ in range(random.choice([1, 1, 2, 4])):
             text = garble(random, text)

@@ -91,18 +91,19 @@ def test_dvc_repro_alone_mends_what_stages_leave_that_were_killed(project: Proje
 @pytest.mark.faults
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_repro_alone_mends_what_a_stage_leaves_that_was_killed_at_any_moment(
-    project: Project, whole: dict[str, Any], stage: str, tmp_path: Path
+    project: Project, whole: dict[str, Any], stage: str, tmp_path: Path, counted: Callable[[str, int], None]
 ) -> None:
     unmake(project, stage)
     strikes = breaking.moments(project, breaking.repro(project, stage))
     assert len(strikes) >= 10
     assert {strike.kind for strike in strikes} >= {"start", "open", "rename", "renamed"}
+    counted(f"kills of {stage}", len(strikes))
     assert not_mended(project, whole, stage, strikes, unmake, tmp_path) == []
 
 
 @pytest.mark.faults
 def test_dvc_repro_alone_mends_what_track_leaves_that_was_killed_while_it_made_the_store(
-    project: Project, whole: dict[str, Any], tmp_path: Path
+    project: Project, whole: dict[str, Any], tmp_path: Path, counted: Callable[[str, int], None]
 ) -> None:
     def remove(project: Project, stage: str) -> None:
         remove_store(project)
@@ -110,6 +111,7 @@ def test_dvc_repro_alone_mends_what_track_leaves_that_was_killed_while_it_made_t
     remove_store(project)
     noted = breaking.moments(project, breaking.repro(project, "track"))
     strikes = [strike for strike in noted if strike.kind in ("commit", "rename", "renamed")]
+    counted("kills of track while it makes the store", len(strikes))
     assert not_mended(project, whole, "track", strikes, remove, tmp_path) == []
 
 
