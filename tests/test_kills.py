@@ -98,7 +98,8 @@ def test_dvc_repro_alone_mends_what_a_stage_leaves_that_was_killed_at_any_moment
     assert len(strikes) >= 10
     assert {strike.kind for strike in strikes} >= {"start", "open", "rename", "renamed"}
     counted(f"kills of {stage}", len(strikes))
-    assert not_mended(project, whole, stage, strikes, unmake, tmp_path) == []
+    wrong = not_mended(project, whole, stage, strikes, unmake, tmp_path)
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.faults
@@ -112,7 +113,8 @@ def test_dvc_repro_alone_mends_what_track_leaves_that_was_killed_while_it_made_t
     noted = breaking.moments(project, breaking.repro(project, "track"))
     strikes = [strike for strike in noted if strike.kind in ("commit", "rename", "renamed")]
     counted("kills of track while it makes the store", len(strikes))
-    assert not_mended(project, whole, "track", strikes, remove, tmp_path) == []
+    wrong = not_mended(project, whole, "track", strikes, remove, tmp_path)
+    assert not wrong, "\n".join(wrong)
 
 
 def not_mended(
