@@ -57,6 +57,22 @@ def test_the_section_on_performance_is_what_the_benchmarks_wrote(readme: str) ->
     assert readme.partition(BEGIN)[2].partition(END)[0] == section()
 
 
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("kills of", "`kill -9` at {} moments"),
+        ("damaged inputs of", "{} files that stages read"),
+        ("hostile downloads", "{} mirrors, indexes and wheels"),
+        ("hostile params.yaml", "{} files `params.yaml`"),
+    ],
+)
+def test_the_section_on_reliability_has_the_counts_of_the_tests(readme: str, root: Path, kind: str, says: str) -> None:
+    counts: dict[str, int] = files.read_json(root / "tests/counts.json")
+    number = sum(count for name, count in counts.items() if name.startswith(kind))
+    assert number > 0
+    assert says.format(f"{number:,}") in readme
+
+
 @pytest.mark.parametrize("last", ["dvc repro", "pytest"])
 def test_ci_runs_the_command_of_the_readme(root: Path, readme: str, last: str) -> None:
     commands = re.findall(rf"^python3 -m venv .* && {last}$", readme, re.MULTILINE)
