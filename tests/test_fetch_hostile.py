@@ -497,4 +497,4 @@ def test_an_index_is_asked_for_its_page_and_the_wheel_alone(wheel: tuple[params.
 
 
 def test_as_many_hostile_servers_and_wheels_are_tried_as_the_readme_says(counted: Callable[[str, int], None]) -> None:
-    counted("hostile downloads", sum(map(len, (MIRRORS, PROBES, SLOW, WHEELS, INDEXES))))
+    counted("hostile downloads", len(MIRRORS) + len(PROBES) + len(SLOW) + len(WHEELS) + len(INDEXES))

@@ -26,7 +26,7 @@ def test_two_at_once_leave_what_one_alone_does(project: Project, delay: float) -
         shutil.rmtree(project.folder / name, ignore_errors=True)
     (project.folder / "mlflow.db").unlink()
 
-    both = []
+    both: list[subprocess.Popen[str]] = []
     for _ in range(2):
         time.sleep(delay if both else 0)
         both.append(
