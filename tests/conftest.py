@@ -18,6 +18,9 @@ from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes, sha256
 ROOT = Path(__file__).parents[1]
 LIMIT = 240
 
+# A shell lets what it starts in the background ignore Ctrl-C, and so would do what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:

@@ -60,7 +60,7 @@ def unmake(project: Project, stage: str) -> None:
     elif stage == "track":
         # As its page does.
         with closing(sqlite3.connect(project.folder / "mlflow.db")) as database, database:
-            database.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
+            database.execute("UPDATE runs SET lifecycle_stage = 'deleted' WHERE status = 'FINISHED'")
 
 
 def remove_store(project: Project) -> None:
@@ -155,7 +155,7 @@ def training(miniature: Miniature, folder: Path) -> Iterator[subprocess.Popen[st
     content["execution"] = {"backend": "loky", "workers": 2}
     YAML(typ="safe").dump(content, folder / "params.yaml")
     config = files.read_json(folder / "configs/ex4-fixed.json")
-    config["run"]["epochs"] = 10_000_000
+    config["run"]["epochs"] = 1_000_000
     files.write_json(folder / "configs/ex4-fixed.json", config)
     command = [sys.executable, "-m", "stages.train", "ex4-fixed"]
     environment = os.environ | {"PROJECT": str(folder)}

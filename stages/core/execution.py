@@ -63,8 +63,8 @@ def _ended(
         backend=execution.backend,
         return_as="generator_unordered",
         max_nbytes=None,
-        # joblib would make a folder in shared memory all the same.
-        temp_folder=tempfile.gettempdir(),
+        # joblib would make a folder in shared memory all the same. It can name no folder but in ASCII.
+        temp_folder=tempfile.gettempdir() if tempfile.gettempdir().isascii() else None,
         initializer=_follow,
         initargs=(os.getpid(),),
     )

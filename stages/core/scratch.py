@@ -1,5 +1,6 @@
 """A stage's own folder for all that is temporary: what a killed stage leaves there, the next one removes."""
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -41,6 +42,9 @@ def folder() -> Iterator[None]:
         if variable is not None:
             os.environ["TMPDIR"] = variable
         shutil.rmtree(made, ignore_errors=True)
+        # What libraries would remove when the process ends, and complain about, was in it: Matplotlib's cache where the
+        # home cannot be written.
+        atexit.unregister(shutil.rmtree)
         os.close(lock)
 
 
