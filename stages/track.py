@@ -1,4 +1,4 @@
-"""Results -> MLflow: adds the runs that the store lacks, and changes none that it holds.
+"""Results -> MLflow: adds the runs and models that the store lacks, and changes none that it holds.
 
 The default store is mlflow.db, which a bare `mlflow ui` beside it shows; MLFLOW_TRACKING_URI names another.
 `dvc repro` runs this stage every time, since DVC cannot see the store: so it takes a cheap look first, and imports
@@ -19,36 +19,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import errors, locked, store, tracking
-from stages.core.tracking import Changes, RunSpec, Stage
+from stages.core.tracking import Changes, ModelSpec, RunSpec, Stage
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from stages.core.champion import Champion
     from stages.core.params import Case, VariantConfig
     from stages.core.run_content import Content
 
 PACKAGES = ("dvc", "keras", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
 
-
-# The page shows no metrics until they are chosen, or a view that is saved with the experiment.
-VIEW = "Accuracy and gain"
-VIEW_COLUMNS = [
-    "params.`fixes`",
-    "metrics.`gain`",
-    "metrics.`test_accuracy`",
-    "metrics.`train_gain`",
-    "metrics.`train_accuracy`",
-    "metrics.`final_loss`",
-]
+# Digits that a model carries as its input example.
+EXAMPLES = 3
 
 
-def read_specs() -> tuple[dict[str, Stage], list[RunSpec]]:
-    """The stages of dvc.lock, and the runs that DVC's results amount to."""
+def read_specs() -> tuple[dict[str, Stage], list[RunSpec], list[ModelSpec]]:
+    """The stages of dvc.lock, and the runs and models that DVC's results amount to.
+
+    An experiment of DVC gives no model: the champions are those of the results that the repository keeps.
+    """
     stages = tracking.locked_stages(locked.stages())
     configs = {path.stem: _json(path) for path in Path("configs").glob("*.json")}
     metrics = _json("reports/metrics.json")
     references = list(csv.DictReader(_text("reports/references.csv").splitlines()))
-    return stages, tracking.run_specs(stages, configs, metrics, references)
+    specs = tracking.run_specs(stages, configs, metrics, references)
+    return stages, specs, [] if experiment_name() else tracking.model_specs(specs, metrics)
+
+
+def experiment_name() -> str | None:
+    """The name of the DVC experiment that this is part of; None where it is of none."""
+    return os.environ.get("DVC_EXP_NAME")
 
 
 # stages.core.files would do, but that it imports pandas.
@@ -87,6 +88,25 @@ class Results:
         """The `content` of a run and of its children, by key: all read before any is written."""
         return {one.key: self.content(one) for one in (spec, *spec.children)}
 
+    def model(self, spec: ModelSpec) -> "Champion":
+        """What is registered of the model of `spec`."""
+        from stages.core import champion, files, inputs
+
+        name, case = spec.run.name, spec.run.case
+        config = _config(name)
+        facts = champion.Facts(
+            config,
+            spec.seed,
+            self.parameters.cases[case],
+            self.metrics[name],
+            _counts(name),
+            _json("reports/digests.json")[case],
+            sum(variant.case == case for variant in self.parameters.variants.values()),
+        )
+        weights = files.read_safetensors(Path(f"runs/{name}/weights.safetensors"))
+        example = inputs.read_raw()["x_test"][:EXAMPLES]
+        return champion.Champion(champion.package(config, spec.seed, weights), example, champion.card(facts))
+
     def order(self, spec: RunSpec) -> tuple[str, int]:
         """Sorts runs as params.yaml lists them: within a case its variants, its baselines, and the rest."""
         names = [*self.parameters.variants]
@@ -112,7 +132,7 @@ class Results:
         assert spec.seed is not None
         history, final = (files.read_csv(Path(f"runs/{spec.name}/{name}.csv")) for name in ("history", "final"))
         return run_content.seed(
-            _config(spec.name), spec.seed, self.metrics[spec.name], history, final, _seconds(spec.name)
+            _config(spec.name), case, spec.seed, self.metrics[spec.name], history, final, _seconds(spec.name)
         )
 
     def _baseline(self, spec: RunSpec, case: "Case") -> "Content":
@@ -160,19 +180,6 @@ def _seconds(variant: str) -> dict[str, float]:
     return seconds
 
 
-def experiment_tags(case: "Case") -> dict[str, str]:
-    """The tags of the experiment of `case`: its question, and a saved view of its runs for MLflow's page."""
-    view = json.dumps({"selectedColumns": VIEW_COLUMNS})
-    return {
-        "mlflow.note.content": f"{case.title} ([the question]({case.source}))",
-        # Without it the page asks what kind of experiment this is.
-        "mlflow.experimentKind": "custom_model_development",
-        "mlflow.sharedViewState.accuracy_and_gain": json.dumps({"name": VIEW, "createdAt": 0, "state": view}),
-        "title": case.title,
-        "source": case.source,
-    }
-
-
 def provenance() -> dict[str, str]:
     """The tags that say where and with what the runs were tracked."""
     tags = {f"version.{package}": metadata.version(package) for package in PACKAGES}
@@ -180,7 +187,7 @@ def provenance() -> dict[str, str]:
     if commit := _git("rev-parse", "--verify", "HEAD"):
         tags["mlflow.source.git.commit"] = commit
         tags["mlflow.source.git.dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
-    if experiment := os.environ.get("DVC_EXP_NAME"):
+    if experiment := experiment_name():
         tags["dvc.experiment"] = experiment
     # In a container the user may have no name.
     with contextlib.suppress(KeyError, OSError):
@@ -232,6 +239,8 @@ def add(
             tags["mlflow.note.content"] = content.description
         # The experiment is the case.
         name = spec.name.removeprefix(f"{spec.case}-")
+        if experiment := experiment_name():
+            name = f"{name} ({experiment})"
         if spec.seed is not None:
             name = f"seed {spec.seed} of {name}"
         read = tracking.dataset_of(stage)
@@ -254,40 +263,54 @@ def counted(number: int, name: str) -> str:
 
 def main() -> None:
     """Bring the store up to date with DVC's results."""
-    stages, specs = read_specs()
+    stages, specs, models = read_specs()
     uri = store.tracking_uri()
     held = store.look(uri)
-    if held is not None and not tracking.changes(specs, held):
+    if held is not None and not tracking.changes(specs, models, held):
         print("MLflow store is up to date")
         wanted = {spec.key for spec in specs}
-        if lost := [run for run in held if run.key in wanted and not store.artifacts_exist(run)]:
+        if lost := [run for run in held.runs if run.key in wanted and not store.artifacts_exist(run)]:
             runs = counted(len(lost), "run")
             print(f"the artifacts of {runs} are gone, such as {lost[0].artifacts} (moved or deleted?)")
             print("to have them again, delete the store and its artifacts: `dvc repro` makes both anew")
         return
 
     with store.turn(uri):
-        fill(store.Store(uri), stages, specs)
+        fill(store.Store(uri), stages, specs, models)
 
 
-def fill(target: store.Store, stages: Mapping[str, Stage], specs: Sequence[RunSpec]) -> None:
-    """Add to the store `target` what it lacks of `specs`, and say so."""
-    from stages.core import progress
+def fill(
+    target: store.Store, stages: Mapping[str, Stage], specs: Sequence[RunSpec], models: Sequence[ModelSpec]
+) -> None:
+    """Add to the store `target` what it lacks of `specs` and `models`, and say so."""
+    from stages.core import progress, views
 
     results = Results()
     for name in {spec.case: None for spec in specs}:
-        target.open(name, experiment_tags(results.parameters.cases[name]))
-    changes = tracking.changes(specs, target.runs())
+        target.open(name, views.experiment_tags(results.parameters.cases[name]))
+    changes = tracking.changes(specs, models, target.held(models))
     if not changes:
         print("MLflow store is up to date")
         return
+    # Before a run is written, as what is damaged ends this.
+    models_content = {model.name: results.model(model) for model in changes.models}
     children = len(changes.children) + sum(len(spec.children) for spec in changes.missing)
-    with progress.bar("MLflow", len(changes.missing) + children) as advance:
+    with progress.bar("MLflow", len(changes.missing) + children + len(changes.models)) as advance:
         add(changes, target, results, stages, advance)
+        run_ids = {run.key: run.run_id for run in target.runs() if run.finished} if changes.models else {}
+        versions = {}
+        for model in changes.models:
+            versions[model.name] = target.register(model, run_ids[model.run.key], models_content[model.name])
+            advance(model.name)
     left = f", {len(changes.leftovers)} left unfinished by an earlier track removed" if changes.leftovers else ""
     print(f"MLflow: {counted(len(changes.missing), 'run')} and {counted(children, 'child run')} added{left}")
+    for model in changes.models:
+        chosen = f"{model.run.name} with seed {model.seed}"
+        print(f"MLflow: model {model.name}, version {versions[model.name]}, is the {store.ALIAS}: {chosen}")
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        print(f"see them with: mlflow ui (an experiment's Views has '{VIEW}')")
+        print("see them with: mlflow ui, then open")
+        for name, number in target.experiments.items():
+            print(f"  {views.address(number)}  ({name})")
 
 
 if __name__ == "__main__":

@@ -197,6 +197,25 @@ def runs_of(folder: Path) -> list[Any]:
         )
 
 
+def models_of(folder: Path) -> list[Any]:
+    """The champions that MLflow shows, and the models of its runs, but for ids and times."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        champions = (
+            "SELECT name, alias, value FROM registered_model_aliases JOIN model_version_tags USING (name, version)"
+        )
+        logged = (
+            "SELECT models.name, models.status, tag_value, artifact_location FROM logged_models AS models "
+            "JOIN logged_model_tags USING (model_id) "
+            "JOIN runs ON run_uuid = source_run_id AND runs.lifecycle_stage = 'active' "
+            "WHERE models.lifecycle_stage = 'active' AND tag_key = ?"
+        )
+        found = [
+            [*row, sorted(files_of(Path(unquote(urlsplit(artifacts).path))))]
+            for *row, artifacts in database.execute(logged, [KEY_TAG]).fetchall()
+        ]
+        return sorted(found + [list(row) for row in database.execute(champions).fetchall()], key=repr)
+
+
 def running(folder: Path) -> int:
     """How many runs MLflow takes for running, deleted ones too."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
@@ -233,6 +252,7 @@ def state(project: Project) -> dict[str, Any]:
         "git": project.succeed("git", "status", "--porcelain"),
         "files": files_of(project.folder),
         "runs": runs_of(project.folder),
+        "models": models_of(project.folder),
         "running": running(project.folder),
         "temporary files": sorted(path.name for path in (project.folder.parent / "tmp").iterdir()),
         "processes end": ended(project.folder, 5),

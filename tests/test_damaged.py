@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -114,17 +115,22 @@ def test_a_stage_refuses_every_damaged_file_that_it_reads_and_writes_nothing(
 
 def test_what_track_shows_of_a_damaged_file_is_nothing(here: Path, counted: Callable[[str, int], None]) -> None:
     results = track.Results()
-    _, specs = track.read_specs()
+    _, specs, models = track.read_specs()
+    assert models
+    shown: list[Callable[[], object]] = [
+        partial(results.content, one) for parent in specs for one in (parent, *parent.children)
+    ]
+    shown += [partial(results.model, model) for model in models]
     refusals = 0
-    for spec in [one for parent in specs for one in (parent, *parent.children)]:
+    for show in shown:
         opened(here)
-        results.content(spec)
+        show()
         # No result is in timings/.
         read = {Path(name) for name in opened(here) if not name.startswith(("timings/", "dvc.lock", ".dvc/"))}
         for path in read:
             for damage in damaged(path):
                 with pytest.raises(UserError) as caught:
-                    results.content(spec)
+                    show()
                 assert names(str(caught.value), path), (damage, caught.value)
                 assert "\n" not in str(caught.value), damage
                 refusals += 1

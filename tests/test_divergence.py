@@ -222,7 +222,7 @@ def stored(divergent: Miniature) -> dict[tuple[str, str], Run]:
     client = MlflowClient(f"sqlite:///{divergent.folder / 'mlflow.db'}")
     experiments = {one.experiment_id: one.name for one in client.search_experiments()}
     found = client.search_runs(list(experiments), max_results=1000)
-    return {(experiments[run.info.experiment_id].removeprefix("whichfix-"), run.info.run_name): run for run in found}
+    return {(experiments[run.info.experiment_id], run.info.run_name): run for run in found}
 
 
 def test_mlflow_holds_finite_values_and_the_counts(divergent: Miniature, metrics: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """MLflow's store as a projection of DVC's results, on a small made-up project."""
 
+import copy
 import ctypes
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import md5
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,15 @@ import pandas as pd
 import pytest
 import servers
 import sqlalchemy
-from miniature import call, refused, small_content
+from miniature import call, raw_digits, refused, small_content
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from ruamel.yaml import YAML
 
-from stages.core import evaluation, figures, files, locked, params, statistics, store
+from stages.core import evaluation, figures, files, locked, params, statistics, store, views
+from stages.core.inputs import RAW
 from stages.core.tracking import KEY_TAG, PARENT_TAG
 
 EPOCHS = 3
@@ -52,6 +58,17 @@ def final(seeds: tuple[int, ...], random: np.random.Generator, *, diverged: bool
     return pd.DataFrame(rows, columns=["seed", "split", "loss", "accuracy", "diverged", "gradient_evaluations"])
 
 
+def weights(config: params.VariantConfig, random: np.random.Generator) -> dict[str, np.ndarray]:
+    sizes = [28 * 28, *config.run.hidden_units, config.run.output_units]
+    names = [*(f"hidden_{index}" for index in range(len(sizes) - 2)), "output"]
+    return {
+        f"seed_{seed}.{name}.{part}": random.normal(size=shape).astype(np.float32)
+        for seed in config.seeds
+        for name, rows, columns in zip(names, sizes, sizes[1:], strict=False)
+        for part, shape in (("kernel", (rows, columns)), ("bias", (columns,)))
+    }
+
+
 def write_results(parameters: params.Params) -> None:
     """Results of every stage in the current folder, made up, in the forms of the real ones."""
     random = np.random.default_rng(0)
@@ -61,6 +78,10 @@ def write_results(parameters: params.Params) -> None:
         for split, n in SIZES.items()
     }
     files.write_npz(Path("data/prepared/mnist.npz"), arrays)
+    files.write_npz(RAW, raw_digits())
+    files.write_json(
+        Path("reports/digests.json"), {"mnist": {name: evaluation.digest(array) for name, array in arrays.items()}}
+    )
     lock: dict[str, Any] = {
         "probe": [],
         "attribute@mnist": [Path("attribution/mnist")],
@@ -77,6 +98,7 @@ def write_results(parameters: params.Params) -> None:
         finals = final(config.seeds, random, diverged=diverged)
         files.write_csv(Path(f"runs/{name}/history.csv"), epochs)
         files.write_csv(Path(f"runs/{name}/final.csv"), finals)
+        files.write_safetensors(Path(f"runs/{name}/weights.safetensors"), weights(config, random))
         as_posted = files.read_csv(Path("runs/mnist-as_posted/final.csv"))
         metrics[name] = evaluation.run_metrics(epochs, finals, as_posted, counts, SIZES)
         bands.append(evaluation.curves(name, epochs))
@@ -253,16 +275,19 @@ def test_a_deleted_store_is_built_anew_without_a_word_of_mlflow(tracked: Path, r
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == [
-        "MLflow: 7 runs and 5 child runs added",
-        "see them with: mlflow ui (an experiment's Views has 'Accuracy and gain')",
-    ]
+    said = done.stdout.splitlines()
+    assert said[0] == "MLflow: 7 runs and 5 child runs added"
+    assert re.fullmatch(
+        r"MLflow: model whichfix-mnist, version 1, is the champion: mnist-(as_posted|fixed) with seed [03]", said[1]
+    )
+    assert said[2:] == ["see them with: mlflow ui, then open", f"  {views.address('1')}  (mnist)"]
     assert done.stderr == ""
     after = store.look(store.tracking_uri())
     assert before is not None
     assert after is not None
-    assert {(run.key, run.finished) for run in after} == {(run.key, True) for run in before}
-    assert all(store.artifacts_exist(run) for run in after if run.parent_id is None)
+    assert {(run.key, run.finished) for run in after.runs} == {(run.key, True) for run in before.runs}
+    assert after.champions == before.champions != {}
+    assert all(store.artifacts_exist(run) for run in after.runs if run.parent_id is None)
 
 
 @pytest.mark.parametrize("added", [0, 2, 9])
@@ -330,8 +355,134 @@ def test_a_deleted_child_comes_back_under_its_parent_alone(tracked: Path) -> Non
     assert before - runs().keys() == {child}
 
 
+def champion() -> ModelVersion:
+    """The one champion."""
+    return client().get_model_version_by_alias("whichfix-mnist", store.ALIAS)
+
+
+def test_the_best_variant_is_the_champion_and_takes_raw_digits(tracked: Path) -> None:
+    metrics = files.read_json(Path("reports/metrics.json"))
+    rivals = {name: metrics[name]["test_accuracy"]["mean"] for name in ("mnist-as_posted", "mnist-fixed")}
+    best = max(rivals, key=lambda name: rivals[name])
+    version = champion()
+    assert version.name == "whichfix-mnist"
+    assert version.run_id == named(best.removeprefix("mnist-")).info.run_id
+    assert str(version.description).startswith(f"# {best}, seed ")
+    (logged,) = client().search_logged_models([named("fixed").info.experiment_id])
+    model = mlflow.pyfunc.load_model(logged.artifact_location)
+    example = model.input_example
+    assert (example == raw_digits()["x_test"][: len(example)]).all()
+    answers = model.predict(example)
+    assert set(answers["digit"]) <= set(range(10))
+    assert answers["confidence"].between(0, 1).all()
+    with pytest.raises(MlflowException, match="shape"):
+        model.predict(example[:, :20])
+
+
+def test_a_served_model_carries_pinned_requirements_its_card_and_no_pickle(tracked: Path) -> None:
+    (model,) = client().search_logged_models([named("fixed").info.experiment_id])
+    folder = Path(model.artifact_location)
+    pinned = (folder / "requirements.txt").read_text(encoding="utf-8").split()
+    assert pinned == [f"{name}=={metadata.version(name)}" for name in store.SERVED_BY]
+    assert (folder / "model_card.md").read_text(encoding="utf-8") == champion().description
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
+    # By itself: the project's own modules are not there.
+    code = (folder / "classifier.py").read_text(encoding="utf-8")
+    assert "import stages" not in code
+    assert "from stages" not in code
+
+
+def test_registering_again_makes_no_new_version(tracked: Path) -> None:
+    before = champion()
+    client().delete_registered_model_alias(before.name, store.ALIAS)
+    call("track")
+    assert champion().version == before.version
+    assert len(client().search_model_versions()) == 1
+
+
+def test_another_champion_is_another_version_and_the_earlier_comes_back(tracked: Path) -> None:
+    before, other = champion(), "as_posted" if "mnist-fixed" in str(champion().description) else "fixed"
+    path = Path("reports/metrics.json")
+    metrics = files.read_json(path)
+    better = copy.deepcopy(metrics)
+    better[f"mnist-{other}"]["test_accuracy"]["mean"] = 2.0
+    for content, version in ((better, 2), (metrics, before.version), (better, 2)):
+        files.write_json(path, content)
+        call("track")
+        assert str(champion().version) == str(version)
+
+
+def test_a_champion_whose_run_is_deleted_is_registered_anew(tracked: Path) -> None:
+    before = champion()
+    client().delete_run(str(before.run_id))
+    call("track")
+    assert complete()
+    after = champion()
+    assert after.run_id in runs()
+    assert str(after.version) == "2"
+    assert after.tags[KEY_TAG] == before.tags[KEY_TAG]
+
+
+@pytest.mark.parametrize("moment", ["finalize_logged_model", "create_model_version", "set_registered_model_alias"])
+def test_a_registration_that_was_killed_is_made_good_by_the_next(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", emptied("killed.db"))
+
+    def killed(*arguments: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, moment, killed)
+        with pytest.raises(KeyboardInterrupt):
+            call("track")
+    call("track")
+    assert complete()
+    assert champion().run_id in runs()
+    experiment = named("fixed").info.experiment_id
+    own = [model for model in client().search_logged_models([experiment]) if model.source_run_id in runs()]
+    assert [model.status for model in own] == ["READY"]
+
+
+def test_an_experiment_of_dvc_adds_its_runs_under_its_name_and_leaves_the_champion(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = champion()
+    edit_metrics("test_accuracy", 2.0)
+    monkeypatch.setenv("DVC_EXP_NAME", "hasty-gnu")
+    call("track")
+    assert champion().version == before.version
+    assert len(client().search_model_versions()) == 1
+    run = named("fixed (hasty-gnu)")
+    assert run.data.tags["dvc.experiment"] == "hasty-gnu"
+    assert named("seed 3 of fixed (hasty-gnu)").data.tags[PARENT_TAG] == run.info.run_id
+
+
+def test_an_experiment_that_runs_in_a_copy_adds_to_the_store_of_the_repository(
+    tracked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "copy"
+    shutil.copytree(tracked, here, ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("DVC_ROOT", str(tracked))
+    edit_metrics("gain", 0.125)
+    call("track")
+    assert named_latest("fixed").data.metrics["gain"] == 0.125
+    assert not Path(named_latest("fixed").info.artifact_uri).is_relative_to(here)
+    assert not (here / "mlflow.db").exists()
+    assert not (here / "mlruns").exists()
+
+
+def test_every_fix_is_a_tag_to_filter_by(tracked: Path) -> None:
+    experiment = named("fixed").info.experiment_id
+    for answer, expected in (("yes", {"fixed", "seed 3 of fixed"}), ("no", {"as_posted", "diverged"})):
+        found = client().search_runs([experiment], f'tags.fix.softmax_output = "{answer}"')
+        assert expected <= {run.info.run_name for run in found}
+        assert {run.data.params["fixes"] for run in found} == {"softmax_output" if answer == "yes" else "none"}
+
+
 def test_a_deleted_experiment_comes_back(tracked: Path) -> None:
-    experiment = client().get_experiment_by_name("whichfix-mnist")
+    experiment = client().get_experiment_by_name("mnist")
     assert experiment is not None
     client().delete_experiment(experiment.experiment_id)
     call("track")
@@ -398,7 +549,8 @@ def test_two_at_once_add_every_run_once_while_mlflow_ui_reads(
             ui.search_runs([experiment.experiment_id for experiment in ui.search_experiments()])
             reads += 1
         said = sorted(process.communicate()[0].splitlines() for process in both)
-        assert said == [["MLflow store is up to date"], ["MLflow: 7 runs and 5 child runs added"]]
+        assert [lines[0] for lines in said] == ["MLflow store is up to date", "MLflow: 7 runs and 5 child runs added"]
+        assert [len(lines) for lines in said] == [1, 2]
         assert reads > 5
         with sqlalchemy.create_engine(shared).connect() as connection:
             query = "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"

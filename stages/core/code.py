@@ -7,11 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+# Modules beside the stages that people run themselves: no stage of the pipeline depends on their code.
+TOOLS = ("case", "classify")
 
 
 def stage_modules() -> dict[str, Path]:
     """The module of every stage, by its name."""
-    return {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if path.name != "__init__.py"}
+    return {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if path.stem not in ("__init__", *TOOLS)}
 
 
 def digests(module: Path) -> dict[str, str]:

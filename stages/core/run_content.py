@@ -85,6 +85,17 @@ def summary(entry: Mapping[str, Any]) -> list[tuple[str, float | None, int]]:
     return single + grouped
 
 
+def fix_tags(config: VariantConfig, case: Case) -> dict[str, str]:
+    """``fix.<fix>`` of every fix of the case: ``yes`` or ``no``, to filter runs by."""
+    return {f"fix.{name}": "yes" if name in config.fixes else "no" for name in case.fixes}
+
+
+def interval_tag(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The 95% interval of the gain in one column of MLflow's page, where a metric has one number."""
+    gain = entry.get("gain", {})
+    return {} if gain.get("low") is None else {"gain_interval": f"{gain['low']:+.4f} to {gain['high']:+.4f}"}
+
+
 def result_line(entry: Mapping[str, Any]) -> str:
     """The accuracies and gain of an entry of reports/metrics.json, for a description."""
 
@@ -166,7 +177,7 @@ def variant(
     return Content(
         variant_parameters(config) | {"seeds": json.dumps(list(config.seeds))},
         metrics,
-        tags,
+        tags | fix_tags(config, case) | interval_tag(entry),
         variant_description(config, case, entry),
         {
             f"configs/{config.variant}.json": files.json_text(config.model_dump(mode="json")).encode(),
@@ -179,6 +190,7 @@ def variant(
 
 def seed(
     config: VariantConfig,
+    case: Case,
     number: int,
     entry: Mapping[str, Any],
     history: pd.DataFrame,
@@ -205,7 +217,8 @@ def seed(
     ]
     wall_time = seconds.get(own)
     metrics, tags = finite([*summary(figures_of_seed), *points, *_seconds(wall_time)])
-    return Content(variant_parameters(config) | {"seed": own}, metrics, tags, seconds=wall_time)
+    parameters = variant_parameters(config) | {"seed": own}
+    return Content(parameters, metrics, tags | fix_tags(config, case), seconds=wall_time)
 
 
 def baseline(case_name: str, model: str, case: Case, entry: Mapping[str, Any], counts: np.ndarray) -> Content:

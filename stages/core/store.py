@@ -1,22 +1,30 @@
-"""The MLflow store: a look at it that needs no MLflow where it is SQLite, and the writing of whole runs."""
+"""The MLflow store: a look at it that needs no MLflow where it is SQLite, and the writing of whole runs and models."""
 
 import fcntl
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from stages.core.errors import UserError
-from stages.core.tracking import KEY_TAG, PARENT_TAG, StoredRun
+from stages.core.tracking import KEY_TAG, PARENT_TAG, Held, ModelSpec, StoredRun
 
 if TYPE_CHECKING:
+    from stages.core.champion import Champion
     from stages.core.run_content import Content
 
 DEFAULT_FILE = "mlflow.db"
+ALIAS = "champion"
+# The folder of artifacts beside an SQLite file; MLflow's own default is called so too.
+ARTIFACTS = "mlruns"
+# The code of a model, and what it imports.
+CLASSIFIER = Path(__file__).with_name("classifier.py")
+SERVED_BY = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 # MLflow's limit for one request.
 METRICS_A_BATCH = 1000
 # What `track` asks PostgreSQL to lock: any number that nothing else asks for.
@@ -28,6 +36,7 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # MLflow's own 7 retries take minutes to tell that a server is not there.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }
@@ -41,10 +50,24 @@ STORED_RUNS = """
     WHERE runs.lifecycle_stage = 'active'
 """
 
+# A champion whose run is deleted is none.
+CHAMPIONS = """
+    SELECT versions.name, tags.value
+    FROM model_versions AS versions
+    JOIN registered_model_aliases AS aliases USING (name, version)
+    JOIN model_version_tags AS tags ON tags.name = versions.name AND tags.version = versions.version AND tags.key = ?
+    JOIN runs ON runs.run_uuid = versions.run_id AND runs.lifecycle_stage = 'active'
+    WHERE aliases.alias = ?
+"""
+
 
 def tracking_uri() -> str:
-    """Where the store is: MLFLOW_TRACKING_URI, else mlflow.db in the current folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_FILE).absolute()}"
+    """Where the store is: MLFLOW_TRACKING_URI, else mlflow.db in the repository.
+
+    A queued experiment runs in a copy of the repository, which is deleted when it ends; DVC_ROOT names the original.
+    """
+    repository = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository / DEFAULT_FILE}"
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -52,17 +75,19 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
-def look(uri: str) -> list[StoredRun] | None:
-    """The runs of this project in an SQLite store, read without MLflow; None where only MLflow can tell."""
+def look(uri: str) -> Held | None:
+    """What an SQLite store holds of this project, read without MLflow; None where only MLflow can tell."""
     file = sqlite_file(uri)
     if file is None or not file.is_file():
         return None
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
             rows = database.execute(STORED_RUNS, (KEY_TAG, PARENT_TAG)).fetchall()
+            champions = dict(database.execute(CHAMPIONS, (KEY_TAG, ALIAS)).fetchall())
     except sqlite3.Error:
         return None
-    return [StoredRun(run_id, key, bool(done), parent, artifacts) for run_id, key, done, parent, artifacts in rows]
+    runs = [StoredRun(run_id, key, bool(done), parent, artifacts) for run_id, key, done, parent, artifacts in rows]
+    return Held(runs, champions)
 
 
 def artifacts_exist(run: StoredRun) -> bool:
@@ -131,17 +156,65 @@ class Store:
             self.client = MlflowClient(uri)
 
     def open(self, case: str, tags: Mapping[str, str]) -> None:
-        """Find the experiment of `case`, or make it with `tags`."""
-        name = f"whichfix-{case}"
+        """Find the experiment of `case`, which has its name, or make it; give it those of `tags` that it lacks."""
         with _errors(self.uri):
-            experiment = self.client.get_experiment_by_name(name)
+            experiment = self.client.get_experiment_by_name(case)
             if experiment is None:
-                self.experiments[case] = self.client.create_experiment(name, tags=dict(tags))
+                self.experiments[case] = self.client.create_experiment(case, self._artifacts(case), dict(tags))
                 return
             if experiment.lifecycle_stage != "active":
                 # A deleted experiment keeps its name, so that none can be made in its place.
                 self.client.restore_experiment(experiment.experiment_id)
             self.experiments[case] = experiment.experiment_id
+            for name, value in tags.items():
+                if name not in experiment.tags:
+                    self.client.set_experiment_tag(experiment.experiment_id, name, value)
+
+    def _artifacts(self, case: str) -> str | None:
+        """Where the artifacts of the experiment of `case` go: beside an SQLite file; where a server says, None.
+
+        MLflow's own choice is the current folder, which for a queued experiment is soon deleted.
+        """
+        file = sqlite_file(self.uri)
+        return None if file is None else str(file.absolute().parent / ARTIFACTS / case)
+
+    def held(self, models: Iterable[ModelSpec]) -> Held:
+        """What the store holds: the runs of the experiments that are open, and who is champion of `models`."""
+        return Held(self.runs(), {model.name: key for model in models if (key := self._champion(model.name))})
+
+    def _champion(self, name: str) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        with _errors(self.uri):
+            try:
+                version = self.client.get_model_version_by_alias(name, ALIAS)
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+            key: str | None = version.tags.get(KEY_TAG)
+            return key if self._is_active(version.run_id) else None
+
+    def _is_active(self, run_id: str | None) -> bool:
+        return run_id is not None and bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+
+    def champion(self, name: str) -> tuple[Any, str]:
+        """The champion of the registered model `name`, loaded, and what it is called.
+
+        Raises
+        ------
+        UserError
+            When there is none.
+        """
+        import mlflow
+        from mlflow import pyfunc
+
+        if self._champion(name) is None:
+            raise UserError(f"the MLflow store {self.uri} has no {ALIAS} of {name}; `dvc repro track` registers it")
+        with _errors(self.uri):
+            mlflow.set_tracking_uri(self.uri)
+            version = self.client.get_model_version_by_alias(name, ALIAS).version
+            return pyfunc.load_model(f"models:/{name}/{version}"), f"{name}, version {version}"
 
     def runs(self) -> list[StoredRun]:
         """The runs of this project in the experiments that are open."""
@@ -213,6 +286,83 @@ class Store:
         yield run_id
         with _errors(self.uri):
             self.client.set_terminated(run_id, end_time=start + round(1000 * (content.seconds or 0)))
+
+    def register(self, model: ModelSpec, run_id: str, content: "Champion") -> str:
+        """Make `model`, of the run `run_id`, the champion; its version: the one that has its key, or else a new one."""
+        with _errors(self.uri):
+            self._name(model)
+            versions = self.client.search_model_versions(f"name = '{model.name}'")
+            own = [version for version in versions if version.tags.get(KEY_TAG) == model.key]
+            number = next((version.version for version in own if self._is_active(version.run_id)), None)
+            if number is None:
+                self._discard(model, {version.model_id for version in own})
+                number = self._add_version(model, run_id, content)
+            self.client.set_registered_model_alias(model.name, ALIAS, number)
+        return str(number)
+
+    def _discard(self, model: ModelSpec, registered: set[str | None]) -> None:
+        """Delete what a `track` left of `model` that was killed before it came to a version."""
+        experiment = self.experiments[model.run.case]
+        for left in self.client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{model.key}'"):
+            if left.model_id not in registered:
+                self.client.delete_logged_model(left.model_id)
+
+    def _add_version(self, model: ModelSpec, run_id: str, content: "Champion") -> Any:
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        experiment = self.experiments[model.run.case]
+        tags = {KEY_TAG: model.key}
+        model_id = self.client.create_logged_model(experiment, model.run.name, run_id, tags, model_type="").model_id
+        with tempfile.TemporaryDirectory() as folder:
+            _save(Path(folder) / "model", content)
+            self.client.log_model_artifacts(model_id, f"{folder}/model")
+        self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
+        self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        return self.client.create_model_version(
+            model.name, f"models:/{model_id}", run_id, tags, description=content.card, model_id=model_id
+        ).version
+
+    def _name(self, model: ModelSpec) -> None:
+        """Register the name of `model` unless it is."""
+        from mlflow.exceptions import MlflowException
+
+        description = (
+            f"Reads a handwritten digit. The alias `{ALIAS}` is the best variant of the case {model.run.case}."
+        )
+        try:
+            self.client.create_registered_model(model.name, description=description)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _save(folder: Path, content: "Champion") -> None:
+    """Write a model that takes raw digits to `folder`, with its signature, code and requirements."""
+    import numpy as np
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    from stages.core import champion
+
+    given = Schema([TensorSpec(np.dtype("uint8"), (-1, *content.example.shape[1:]))])
+    answered = Schema([ColSpec("long", "digit"), ColSpec("double", "confidence")])
+    with tempfile.TemporaryDirectory() as files:
+        for name, data in content.files.items():
+            (Path(files) / name).write_bytes(data)
+        pyfunc.save_model(
+            folder,
+            # Its code as a file, not as a pickle.
+            python_model=str(CLASSIFIER),
+            artifacts={
+                "arrays": str(Path(files) / champion.ARRAYS),
+                "settings": str(Path(files) / champion.SETTINGS),
+            },
+            signature=ModelSignature(given, answered),
+            input_example=content.example,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in SERVED_BY],
+        )
+    (folder / champion.CARD).write_text(content.card, encoding="utf-8")
 
 
 def _create(file: Path) -> None:

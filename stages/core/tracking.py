@@ -1,4 +1,4 @@
-"""Which runs the MLflow store should hold, and which of them it lacks.
+"""Which runs and models the MLflow store should hold, and which of them it lacks.
 
 A run is found again by its key, a digest of the results that it shows. Titles, reasons, commits, times and versions are
 no part of it: they describe a result, and change nothing about it.
@@ -17,7 +17,7 @@ from stages.core.errors import UserError
 KEY_TAG = "whichfix.key"
 PARENT_TAG = "mlflow.parentRunId"
 # Part of every key: raise it when a run is to show more or other things, and every run is made anew beside the old.
-LAYOUT = 1
+LAYOUT = 2
 
 Kind = Literal["variant", "seed", "baseline", "probe", "attribution", "references"]
 
@@ -44,6 +44,16 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
+class ModelSpec:
+    """A model that should be the champion of its case: the weights of one `seed` of the variant that `run` is of."""
+
+    name: str
+    run: RunSpec
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True)
 class StoredRun:
     """A run that the store holds, as far as its tags and status tell."""
 
@@ -55,19 +65,28 @@ class StoredRun:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What a store holds of this project: its runs, and the key of each champion by the name of its model."""
+
+    runs: list[StoredRun]
+    champions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Changes:
     """What brings a store up to date.
 
     `missing` are whole runs, their children included; `children` are missing under the parent of the given id;
-    `leftovers` are the ids of runs that an interrupted `track` left.
+    `leftovers` are the ids of runs that an interrupted `track` left; `models` are no champions yet.
     """
 
     missing: list[RunSpec] = field(default_factory=list)
     children: list[tuple[str, RunSpec]] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
+    models: list[ModelSpec] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.children or self.leftovers)
+        return bool(self.missing or self.children or self.leftovers or self.models)
 
 
 def content_key(*content: Any) -> str:
@@ -149,15 +168,36 @@ def run_specs(
     return specs
 
 
-def changes(specs: Iterable[RunSpec], stored: Iterable[StoredRun]) -> Changes:
-    """What is missing of `specs` among the runs of a store, and what stands in the way.
+def model_specs(runs: Iterable[RunSpec], metrics: Mapping[str, Any]) -> list[ModelSpec]:
+    """The champion of each case: the variant with the best mean accuracy on the test split, by its first seed.
+
+    Of equals the first by name wins; a variant that diverged is none, so a case may have no champion. `runs` and
+    `metrics` are as in `run_specs`.
+    """
+    best: dict[str, tuple[float, RunSpec]] = {}
+    for run in sorted(runs, key=lambda run: run.name):
+        if run.kind != "variant" or metrics[run.name]["diverged"]:
+            continue
+        accuracy = metrics[run.name]["test_accuracy"]["mean"]
+        if accuracy is not None and (run.case not in best or accuracy > best[run.case][0]):
+            best[run.case] = (accuracy, run)
+    specs = []
+    for case, (_, run) in best.items():
+        seed = run.children[0].seed
+        assert seed is not None
+        specs.append(ModelSpec(f"whichfix-{case}", run, seed, content_key("model", run.key, seed)))
+    return specs
+
+
+def changes(specs: Iterable[RunSpec], models: Iterable[ModelSpec], held: Held) -> Changes:
+    """What is missing of `specs` and `models` in a store, and what stands in the way.
 
     A run counts when it is finished and, as a child, when its parent counts too. A run of a wanted key that does not
     count was left by an interrupted `track`, or its parent is deleted. Runs of other keys are earlier results: they
     stay.
     """
     by_key: dict[str, list[StoredRun]] = {}
-    for run in stored:
+    for run in held.runs:
         by_key.setdefault(run.key, []).append(run)
 
     result = Changes()
@@ -168,9 +208,10 @@ def changes(specs: Iterable[RunSpec], stored: Iterable[StoredRun]) -> Changes:
         if not whole:
             result.missing.append(spec)
         for child in spec.children:
-            held = by_key.get(child.key, [])
-            counted = [run for run in held if run.finished and run.parent_id in whole]
-            result.leftovers.extend(run.run_id for run in held if run not in counted)
+            stored = by_key.get(child.key, [])
+            counted = [run for run in stored if run.finished and run.parent_id in whole]
+            result.leftovers.extend(run.run_id for run in stored if run not in counted)
             if whole and not counted:
                 result.children.append((min(whole), child))
+    result.models.extend(model for model in models if held.champions.get(model.name) != model.key)
     return result

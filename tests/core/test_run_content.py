@@ -96,7 +96,7 @@ def test_wall_time_is_told_where_that_of_every_seed_is_known(
 
 @pytest.mark.parametrize("validation", [True, False])
 def test_a_seed_without_a_validation_split_is_not_said_to_have_diverged(
-    config: VariantConfig, validation: bool
+    settings: params.Params, config: VariantConfig, validation: bool
 ) -> None:
     nothing = [np.nan, np.nan]
     history = pd.DataFrame(
@@ -105,7 +105,7 @@ def test_a_seed_without_a_validation_split_is_not_said_to_have_diverged(
     )
     splits = ["train", "validation", "test"] if validation else ["train", "test"]
     final = pd.DataFrame({"seed": 0, "split": splits, "diverged": False, "gradient_evaluations": 8})
-    content = run_content.seed(config, 0, ENTRY, history, final, {})
+    content = run_content.seed(config, settings.cases["ex4"], 0, ENTRY, history, final, {})
     assert ("not_finite" in content.tags) == validation
     assert [item for item in content.metrics if item[0] == "epoch/loss"] == [("epoch/loss", 2, 1), ("epoch/loss", 1, 2)]
     assert ("gradient_evaluations", 8, 0) in content.metrics

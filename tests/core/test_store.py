@@ -36,7 +36,7 @@ def test_it_sees_the_runs_with_a_key_that_are_not_deleted(uri: str) -> None:
     client.delete_experiment(deleted)
     seen = store.look(uri)
     assert seen is not None
-    assert {run.run_id: run for run in seen} == {
+    assert {run.run_id: run for run in seen.runs} == {
         run_id: StoredRun(run_id, key, finished, parent, f"/nowhere/{run_id}/artifacts")
         for run_id, key, finished, parent in (
             (half, "half", False, None),
@@ -56,7 +56,7 @@ def test_the_client_sees_the_same_runs(uri: str) -> None:
     assert looked is not None
     own = {run.run_id: (run.key, run.finished, run.parent_id) for run in target.runs()}
     assert len(own) == 2
-    assert own.items() <= {run.run_id: (run.key, run.finished, run.parent_id) for run in looked}.items()
+    assert own.items() <= {run.run_id: (run.key, run.finished, run.parent_id) for run in looked.runs}.items()
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "postgresql://a@b/c", "file:///tmp", "sqlite:///missing.db"])

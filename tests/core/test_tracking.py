@@ -1,5 +1,6 @@
 """Which runs a store should hold and lacks, decided without a store."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from stages.core import tracking
 from stages.core.errors import UserError
-from stages.core.tracking import RunSpec, Stage, StoredRun
+from stages.core.tracking import Held, RunSpec, Stage, StoredRun
 
 DATA = "data/prepared/digits.npz"
 STAGES = {
@@ -32,6 +33,10 @@ def specs(
 
 def keys(**changed: Any) -> dict[str, str]:
     return {name: spec.key for name, spec in specs(**changed).items()}
+
+
+def changes(chosen: Iterable[RunSpec], runs: list[StoredRun]) -> tracking.Changes:
+    return tracking.changes(chosen, [], Held(runs, {}))
 
 
 def held(chosen: dict[str, RunSpec]) -> list[StoredRun]:
@@ -119,26 +124,26 @@ def test_the_stages_of_dvc_lock_are_read_with_their_hashes() -> None:
 
 
 def test_a_store_that_holds_all_lacks_nothing() -> None:
-    assert not tracking.changes(specs().values(), held(specs()))
+    assert not changes(specs().values(), held(specs()))
 
 
 def test_an_empty_store_lacks_all() -> None:
     wanted = list(specs().values())
-    assert tracking.changes(wanted, []) == tracking.Changes(missing=wanted)
+    assert changes(wanted, []) == tracking.Changes(missing=wanted)
 
 
 def test_runs_of_earlier_results_stay() -> None:
     earlier = [StoredRun("old", "key of old", True), StoredRun("old child", "key of old child", True, "old")]
-    assert not tracking.changes(specs().values(), held(specs()) + earlier)
+    assert not changes(specs().values(), held(specs()) + earlier)
 
 
 def test_an_unfinished_run_is_replaced_with_its_children() -> None:
     chosen = specs()
     runs = [replace(run, finished=False) if run.run_id == "digits-as_posted" else run for run in held(chosen)]
-    changes = tracking.changes(chosen.values(), runs)
-    assert changes.missing == [chosen["digits-as_posted"]]
-    assert set(changes.leftovers) == {"digits-as_posted", "digits-as_posted 0", "digits-as_posted 3"}
-    assert not changes.children
+    found = changes(chosen.values(), runs)
+    assert found.missing == [chosen["digits-as_posted"]]
+    assert set(found.leftovers) == {"digits-as_posted", "digits-as_posted 0", "digits-as_posted 3"}
+    assert not found.children
 
 
 @pytest.mark.parametrize("left", [True, False])
@@ -148,12 +153,64 @@ def test_a_child_that_is_gone_or_unfinished_is_added_under_its_parent(left: bool
     child = chosen["digits-as_posted"].children[1]
     if left:
         runs.append(StoredRun("half", child.key, finished=False, parent_id="digits-as_posted"))
-    changes = tracking.changes(chosen.values(), runs)
-    assert changes == tracking.Changes(children=[("digits-as_posted", child)], leftovers=["half"] if left else [])
+    found = changes(chosen.values(), runs)
+    assert found == tracking.Changes(children=[("digits-as_posted", child)], leftovers=["half"] if left else [])
 
 
 def test_children_of_a_deleted_parent_make_room_for_those_of_the_new_one() -> None:
     chosen = specs()
-    changes = tracking.changes(chosen.values(), [run for run in held(chosen) if run.run_id != "digits-as_posted"])
-    assert changes.missing == [chosen["digits-as_posted"]]
-    assert set(changes.leftovers) == {"digits-as_posted 0", "digits-as_posted 3"}
+    found = changes(chosen.values(), [run for run in held(chosen) if run.run_id != "digits-as_posted"])
+    assert found.missing == [chosen["digits-as_posted"]]
+    assert set(found.leftovers) == {"digits-as_posted 0", "digits-as_posted 3"}
+
+
+def entry(accuracy: float | None, diverged: float = 0.0) -> dict[str, Any]:
+    return {"diverged": diverged, "test_accuracy": {"mean": accuracy}}
+
+
+def models(metrics: dict[str, Any]) -> list[tracking.ModelSpec]:
+    """The champions among variants with these metrics, of the case that their name starts with."""
+    runs = [
+        RunSpec(
+            "variant",
+            name.partition("-")[0],
+            name,
+            "",
+            f"key of {name}",
+            children=(RunSpec("seed", "", name, "", "", 3),),
+        )
+        for name in metrics
+    ]
+    baseline = RunSpec("baseline", "a", "a-baseline", "", "key of baseline")
+    return tracking.model_specs([*runs, baseline], metrics)
+
+
+def test_the_champion_of_a_case_is_its_variant_with_the_best_accuracy_and_its_first_seed() -> None:
+    found = models({"a-x": entry(0.5), "a-y": entry(0.75), "b-x": entry(0.1), "a-z": entry(0.25)})
+    assert [(model.name, model.run.name, model.seed) for model in found] == [
+        ("whichfix-a", "a-y", 3),
+        ("whichfix-b", "b-x", 3),
+    ]
+
+
+def test_of_equals_the_first_by_name_is_champion() -> None:
+    (model,) = models({"a-y": entry(0.5), "a-x": entry(0.5)})
+    assert model.run.name == "a-x"
+
+
+def test_a_variant_that_diverged_or_has_no_accuracy_is_no_champion() -> None:
+    assert models({"a-x": entry(0.9, diverged=0.2), "b-x": entry(None)}) == []
+
+
+def test_a_model_is_missing_unless_its_champion_has_its_key() -> None:
+    (model,) = models({"a-x": entry(0.5)})
+    for champions, missing in (({}, [model]), ({model.name: "older"}, [model]), ({model.name: model.key}, [])):
+        found = tracking.changes([], [model], Held([], champions))
+        assert found == tracking.Changes(models=missing)
+        assert bool(found) == bool(missing)
+
+
+def test_the_key_of_a_model_is_its_runs_and_seeds() -> None:
+    keys = {models({"a-x": entry(0.5)})[0].key, models({"a-y": entry(0.5)})[0].key}
+    assert len(keys) == 2
+    assert models({"a-x": entry(0.5)}) == models({"a-x": entry(0.5)})
