@@ -1,4 +1,4 @@
-"""The files by which others run the repository: they run what the README says."""
+"""The files by which others run, cite and reuse the repository: they say what it is, and run what the README says."""
 
 import json
 import re
@@ -28,6 +28,12 @@ def project(root: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def workflow(root: Path) -> dict[str, Any]:
     result: dict[str, Any] = YAML(typ="safe").load(root / ".github/workflows/ci.yml")
+    return result
+
+
+@pytest.fixture(scope="module")
+def citation(root: Path) -> dict[str, Any]:
+    result: dict[str, Any] = YAML(typ="safe").load(root / "CITATION.cff")
     return result
 
 
@@ -67,3 +73,20 @@ def test_the_dev_container_runs_the_commands_of_the_readme(
     # MLflow's.
     assert container["forwardPorts"] == [5000]
     assert container["image"].startswith(f"python:{project['requires-python'].partition(',')[0].removeprefix('>=')}-")
+
+
+def test_the_citation_is_of_this_version_and_licence(citation: dict[str, Any], project: dict[str, Any]) -> None:
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["title"].startswith(f"{project['name']}: ")
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"] == "MIT"
+
+
+def test_the_citation_refers_to_the_source_of_every_case(citation: dict[str, Any], root: Path) -> None:
+    cases = YAML(typ="safe").load(root / "params.yaml")["cases"]
+    assert {case["source"] for case in cases.values()} <= {one.get("url") for one in citation["references"]}
+
+
+def test_the_licence_is_where_the_package_says(root: Path, project: dict[str, Any]) -> None:
+    (name,) = project["license-files"]
+    assert (root / name).read_text(encoding="utf-8").startswith("MIT License\n")
