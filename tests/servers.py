@@ -1,5 +1,6 @@
-"""Real servers on this machine's loopback, for the length of a block: Dask, PostgreSQL, MLflow, and a hostile one."""
+"""Real servers on this machine's loopback, for the length of a block: Dask, PostgreSQL, MLflow, S3, a hostile one."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
@@ -148,6 +150,57 @@ def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]
     with server([*command, *options], folder, env={**PLAIN, "MLFLOW_DISABLE_TELEMETRY": "true"}) as process:
         wait_until(answers, process)
         yield address
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of an S3 server, and who may read and write it."""
+
+    address: str
+    name: str
+    key: str
+    secret: str
+    client: Any
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret}
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[Bucket]:
+    """A bucket of moto's S3 server, which checks credentials as Amazon's does and keeps all in memory."""
+    missing = "DVC's S3 remotes are not installed (pip install --require-hashes -r requirements-s3.lock)"
+    pytest.importorskip("dvc_s3", reason=missing)
+    pytest.importorskip("moto", reason=missing)
+    boto3 = pytest.importorskip("boto3", reason=missing)
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    # What is asked below, before there is anybody with credentials.
+    variables = {**PLAIN, "INITIAL_NO_AUTH_ACTION_COUNT": "4"}
+
+    def answers() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    with server(command, folder, env=variables) as process:
+        wait_until(answers, process)
+
+        def client(service: str, key: str = "anybody", secret: str = "any") -> Any:
+            credentials = {"aws_access_key_id": key, "aws_secret_access_key": secret}
+            return boto3.client(service, endpoint_url=address, region_name="us-east-1", **credentials)
+
+        client("s3").create_bucket(Bucket="results")
+        iam = client("iam")
+        iam.create_user(UserName="whichfix")
+        policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}
+        iam.put_user_policy(UserName="whichfix", PolicyName="s3", PolicyDocument=json.dumps(policy))
+        made = iam.create_access_key(UserName="whichfix")["AccessKey"]
+        key, secret = made["AccessKeyId"], made["SecretAccessKey"]
+        yield Bucket(address, "results", key, secret, client("s3", key, secret))
 
 
 @contextmanager

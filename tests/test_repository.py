@@ -90,3 +90,10 @@ def test_the_citation_refers_to_the_source_of_every_case(citation: dict[str, Any
 def test_the_licence_is_where_the_package_says(root: Path, project: dict[str, Any]) -> None:
     (name,) = project["license-files"]
     assert (root / name).read_text(encoding="utf-8").startswith("MIT License\n")
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(path.name for path in Path(__file__).parents[1].glob("docs/*"))])
+def test_every_link_of_a_page_to_a_file_leads_to_one(root: Path, page: str) -> None:
+    path = next(path for path in (root / page, root / "docs" / page) if path.is_file())
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
