@@ -1,0 +1,7 @@
+# Of the question https://stackoverflow.com/questions/53654360, as it is there.
+# Licence: CC BY-SA 4.0, https://creativecommons.org/licenses/by-sa/4.0/
+model=Sequential()
+model.add(Dense(25,input_shape=(400,),use_bias=True,kernel_regularizer=regularizers.l2(1),activation='sigmoid',kernel_initializer='glorot_uniform'))
+model.add(Dense(10,use_bias=True,kernel_regularizer=regularizers.l2(1),activation='sigmoid',kernel_initializer='glorot_uniform'))
+model.compile(loss='categorical_crossentropy',optimizer='sgd',metrics=['accuracy'])
+model.fit(X, y, batch_size=5000,epochs=100, verbose=1)
