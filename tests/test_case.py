@@ -334,6 +334,7 @@ def test_a_case_without_fixes_runs_through_the_pipeline_and_nothing_else_does(pr
     assert effects["test_accuracy"]["fixes"] == {}
     page = (project.folder / "reports/index.html").read_text(encoding="utf-8")
     assert page.count("No fix is suggested") == 1
+    assert "all fixes, test accuracy" not in page
     assert ran(project.dvc("repro")) == {"track"}
     assert YAML(typ="safe").load(project.folder / "params.yaml")["cases"].keys() == {"ex4", "mine"}
     assert "MLflow store is up to date" in project.dvc("repro")
