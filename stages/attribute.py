@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, execution, files, inputs, params, progress, statistics, tasks, timings
+from stages.core import bars, errors, execution, files, inputs, params, progress, statistics, tasks, timings
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 # Of the bootstrap; the runs have seeds of their own.
@@ -20,11 +20,12 @@ def train_cells(
     configs: params.CellConfigs,
     data: Mapping[str, np.ndarray],
     settings: params.Execution,
-    on_cell: Callable[[params.Cell, pd.DataFrame], None] = lambda cell, table: None,
+    on_cell: Callable[[int, pd.DataFrame], None] = lambda row, table: None,
+    notes: progress.Notes = progress.NOBODY,
 ) -> list[pd.DataFrame]:
     """Train every cell, side by side: the columns of `tasks.train_cell` as tables, in the order of `configs`.
 
-    `on_cell` is called as each cell ends, in whatever order that is.
+    `on_cell(row, table)` is called as each cell ends, in whatever order that is.
     """
     # What takes longest comes first, or all would wait for it at the end.
     order = sorted(range(len(configs.cells)), key=lambda row: work(configs.cells[row].run), reverse=True)
@@ -34,11 +35,11 @@ def train_cells(
         columns, seconds = result
         timings.add_worker(seconds)
         tables[order[place]] = pd.DataFrame(columns)
-        on_cell(configs.cells[order[place]], tables[order[place]])
+        on_cell(order[place], tables[order[place]])
 
     # A cell has no curve, so the validation split would be evaluated after each epoch for nothing.
     needed = {name: array for name, array in data.items() if not name.endswith("_validation")}
-    given = [partial(tasks.train_cell, configs.cells[row].run, configs.seeds) for row in order]
+    given = [partial(tasks.train_cell, configs.cells[row].run, configs.seeds, notes, row) for row in order]
     execution.run(given, needed, settings, on_result)
     return [tables[row] for row in range(len(configs.cells))]
 
@@ -74,20 +75,28 @@ def main() -> None:
     configs = inputs.read_cells(case)
     data = inputs.read_prepared(case, parameters.cases[case].dataset)
 
-    with progress.bar(f"cells of {case}", len(configs.cells)) as advance:
+    done = [0] * len(configs.cells)
+    with bars.bar(f"{case}, cells x seeds", len(configs.cells) * len(configs.seeds)) as bar:
 
-        def on_cell(cell: params.Cell, table: pd.DataFrame) -> None:
-            name = " + ".join(cell.fixes) or "as posted"
-            advance(name)
-            means = ", ".join(f"{column.replace('_', ' ')} {table[column].mean():.4f}" for column in ACCURACIES)
+        def on_runs(row: int, ended: int) -> None:
+            # A cell's last note may come after its result, and of other machines no note comes.
+            done[row] = max(done[row], ended)
+            bar.to(sum(done))
+
+        def on_cell(row: int, table: pd.DataFrame) -> None:
+            on_runs(row, len(table))
+            name = " + ".join(configs.cells[row].fixes) or "as posted"
+            means = ", ".join(f"{column.removesuffix('_accuracy')} {table[column].mean():.4f}" for column in ACCURACIES)
             diverged = f" ({table['diverged'].sum()} of {len(table)} diverged)" if table["diverged"].any() else ""
-            progress.say(f"{case} {name}: {means}{diverged}")
+            progress.say(f"{case} {name}: accuracy {means}{diverged}")
 
-        cells = cells_table(configs, train_cells(configs, data, parameters.execution, on_cell))
+        with progress.notes(on_runs) as notes:
+            cells = cells_table(configs, train_cells(configs, data, parameters.execution, on_cell, notes))
 
     folder = Path("attribution") / case
     files.write_csv(folder / "cells.csv", cells)
     files.write_json(folder / "effects.json", effects(configs, cells))
+    progress.wrote(folder, cells=len(configs.cells), seeds=len(configs.seeds))
 
 
 if __name__ == "__main__":

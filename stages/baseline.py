@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 
-from stages.core import errors, files, inputs, params, progress, timings
+from stages.core import bars, errors, files, inputs, params, progress, timings
 
 SPLITS = ("train", "validation", "test")
 
@@ -73,17 +73,19 @@ def main() -> None:
     data = inputs.read_prepared(case, cases[case].dataset)
 
     rows, arrays = [], {}
-    for name, baseline in baselines.items():
-        fitted = fit(baseline, data)
-        for split, predicted in fitted.predicted.items():
-            rows.append((name, split, fitted.loss[split], fitted.accuracy[split], fitted.n_iter))
-            arrays[f"{name}.predicted_{split}"] = predicted
-        progress.say(
-            f"{case}-{name}: accuracy train {fitted.accuracy['train']:.4f}, test {fitted.accuracy['test']:.4f}"
-        )
+    with bars.bar(f"{case}, baselines", len(baselines)) as bar:
+        for name, baseline in baselines.items():
+            fitted = fit(baseline, data)
+            for split, predicted in fitted.predicted.items():
+                rows.append((name, split, fitted.loss[split], fitted.accuracy[split], fitted.n_iter))
+                arrays[f"{name}.predicted_{split}"] = predicted
+            accuracies = ", ".join(f"{split} {value:.4f}" for split, value in fitted.accuracy.items())
+            bar.advance()
+            progress.say(f"{case}-{name}: accuracy {accuracies}")
     folder = Path("baselines") / case
     files.write_csv(folder / "final.csv", pd.DataFrame(rows, columns=["model", "split", "loss", "accuracy", "n_iter"]))
     files.write_npz(folder / "predictions.npz", arrays)
+    progress.wrote(folder, baselines=len(baselines))
 
 
 if __name__ == "__main__":

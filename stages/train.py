@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, execution, files, inputs, params, progress, tasks, timings
+from stages.core import bars, errors, execution, files, inputs, params, progress, tasks, timings
 from stages.core.runs import Run
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
@@ -60,17 +61,33 @@ def main() -> None:
     data = inputs.read_prepared(config.case, config.dataset)
 
     optimizer = config.run.optimizer
-    epochs = optimizer.max_function_calls if isinstance(optimizer, params.Tnc) else config.run.epochs or 0
-    with progress.bar(variant, epochs * len(config.seeds)) as advance, progress.notes(advance) as notes:
-        dealt = shares(config.seeds, settings.workers or len(config.seeds))
-        given = [partial(tasks.train_seeds, config.run, seeds, notes) for seeds in dealt]
-        trained = execution.run(given, data, settings)
+    if isinstance(optimizer, params.Tnc):
+        epochs, unit = optimizer.max_function_calls, "call"
+    else:
+        epochs, unit = config.run.epochs or 0, "epoch"
+    training = dict.fromkeys(config.seeds, True)
+    dealt = shares(config.seeds, settings.workers or len(config.seeds))
+    with bars.seed_bars(variant, config.seeds, epochs, unit) as shown:
+
+        def on_ended(seed: int, summary: str) -> None:
+            if training.pop(seed, False):
+                shown.ended(seed)
+                progress.say(f"{variant} seed {seed}: {summary}")
+
+        def on_note(event: str, *values: Any) -> None:
+            on_ended(*values) if event == "ended" else shown.epoch(*values)
+
+        def on_result(place: int, result: tuple[list[Run], Any, Any]) -> None:
+            # Of other machines no note comes.
+            for run in result[0]:
+                on_ended(run.seed, run.summary)
+
+        with progress.notes(on_note) as notes:
+            given = [partial(tasks.train_seeds, config.run, seeds, notes) for seeds in dealt]
+            trained = execution.run(given, data, settings, on_result)
     for _, _, phases in trained:
         timings.add_worker(phases)
     runs = sorted((run for share, _, _ in trained for run in share), key=lambda run: config.seeds.index(run.seed))
-    for run in runs:
-        accuracies = ", ".join(f"{split} {final.accuracy:.4f}" for split, final in run.final.items())
-        progress.say(f"{variant} seed {run.seed}: accuracy {accuracies}{' (diverged)' if run.diverged else ''}")
 
     folder = Path("runs") / variant
     files.write_csv(folder / "history.csv", history_table(runs))
@@ -80,6 +97,7 @@ def main() -> None:
     # No out may hold a time, so this one is no out.
     seconds = {str(seed): value for _, share, _ in trained for seed, value in share.items()}
     files.write_json(Path("timings") / f"{variant}.json", seconds)
+    progress.wrote(folder, seeds=len(runs))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def test_on_a_cluster_the_table_is_the_same_to_the_bit(
     told: list[tuple[str, ...]] = []
     half = configs.model_copy(update={"cells": configs.cells[:2]})
     settings = params.Execution(backend="dask", scheduler=cluster.address)
-    trained = attribute.train_cells(half, data, settings, lambda cell, table: told.append(cell.fixes))
+    trained = attribute.train_cells(half, data, settings, lambda row, table: told.append(half.cells[row].fixes))
     for one, other in zip(tables[:2], trained, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert sorted(told) == sorted(cell.fixes for cell in half.cells)
@@ -115,7 +115,8 @@ def test_a_worker_that_is_killed_half_way_costs_time_alone(
         assert stage.poll() is None
         assert stage.wait() == 0
     assert complaints.read_text(encoding="utf-8") == ""
-    lines = said.read_text(encoding="utf-8").splitlines()
+    *lines, last = said.read_text(encoding="utf-8").splitlines()
+    assert last == f"wrote attribution/ex4 (cells: {len(configs.cells)}, seeds: {len(configs.seeds)})"
     names = [" + ".join(cell.fixes) or "as posted" for cell in configs.cells]
     assert sorted(line.partition(":")[0] for line in lines) == sorted(f"ex4 {name}" for name in names)
     table = attribute.cells_table(configs, tables)

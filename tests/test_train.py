@@ -1,14 +1,18 @@
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import terminal
 from miniature import SEEDS, Miniature, call, refused
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 from scipy.special import expit, softmax
 
 from stages import train
-from stages.core import files
+from stages.core import files, progress
 from stages.core.training import Trainer
 
 FIGURES = ["loss", "accuracy", "validation_loss", "validation_accuracy"]
@@ -177,6 +181,55 @@ def test_a_run_that_fails_leaves_the_former_results_as_they_were(
     with pytest.raises(MemoryError):
         call("train", "ex4-fixed")
     assert contents(project) == before
+
+
+@pytest.fixture
+def long(project: Path, root: Path) -> Path:
+    """The folder with enough epochs to be looked at, to run stages as commands in."""
+    path = project / "configs" / "ex4-fixed.json"
+    config = files.read_json(path)
+    config["run"]["epochs"] = 1500
+    files.write_json(path, config)
+    (project / "stages").symlink_to(root / "stages")
+    return project
+
+
+COMMAND = [sys.executable, "-m", "stages.train", "train@ex4-fixed"]
+
+
+def ended(said: str) -> list[str]:
+    """The seeds that a line says have ended, in order."""
+    return re.findall(r"^ex4-fixed seed (\d): accuracy train [01]\.\d{4}, test [01]\.\d{4}$", said, re.MULTILINE)
+
+
+def test_at_a_terminal_a_person_sees_epoch_loss_accuracy_and_time_left_of_each_seed(long: Path) -> None:
+    raw = terminal.shown(COMMAND, long, terminal.environment())
+    said = re.sub(" *[\r\n]+", "\n", terminal.plain(raw))
+    total = 1500 * len(SEEDS)
+    assert re.search(rf"^ex4-fixed .* \d+/{total} \d:\d\d:\d\d left$", said, re.MULTILINE)
+    for seed in SEEDS:
+        line = rf"^  seed {seed} epoch \d+/1500 loss \d\.\d{{4}} accuracy [01]\.\d{{4}}$"
+        assert re.search(line, said, re.MULTILINE)
+    assert sorted(ended(said)) == sorted(map(str, SEEDS))
+    assert said.rstrip().endswith(f"wrote runs/ex4-fixed (seeds: {len(SEEDS)})")
+    assert not terminal.NOISE.search(said)
+
+
+def test_piped_it_says_a_line_a_seed_and_nothing_of_tensorflow(long: Path) -> None:
+    done = subprocess.run(COMMAND, cwd=long, env=terminal.environment(), capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert sorted(ended(done.stdout)) == sorted(map(str, SEEDS))
+    assert len(done.stdout.splitlines()) == len(SEEDS) + 1
+    assert not set("\x1b\r") & set(done.stdout)
+
+
+def test_results_that_come_without_notes_are_told_all_the_same(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As from other machines.
+    monkeypatch.setattr(progress.Notes, "send", lambda self, *values: None)
+    call("train", "ex4-fixed")
+    assert ended(capsys.readouterr().out) == [str(seed) for seed in SEEDS]
 
 
 def test_a_variant_that_plan_has_not_resolved_ends_as_one_line(project: Path) -> None:

@@ -1,26 +1,14 @@
-"""Progress of a stage: a live bar for a person at a terminal, plain lines when piped."""
+"""What a stage says: plain lines, and notes that its processes send to it. It imports little, as workers import it."""
 
+import json
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-
-@contextmanager
-def bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar of `total` steps, on a terminal only; the function given moves it on by one, with a note."""
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda note: progress.update(task, advance=1, description=f"{title} {note}")
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -29,24 +17,27 @@ class Notes:
 
     path: Path
 
-    def send(self, note: str) -> None:
-        """Send one line; it is dropped where nobody reads."""
+    def send(self, *values: Any) -> None:
+        """Send a few values that JSON has; they are dropped where nobody reads."""
         try:
             # A line this short is written whole, whoever writes beside.
             handle = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             return
         try:
-            os.write(handle, f"{note}\n".encode())
+            os.write(handle, f"{json.dumps(values)}\n".encode())
         except BlockingIOError:
             pass
         finally:
             os.close(handle)
 
 
+NOBODY = Notes(Path(os.devnull))
+
+
 @contextmanager
-def notes(on_note: Callable[[str], None]) -> Iterator[Notes]:
-    """Call `on_note` with each line that any process sends, until the block ends."""
+def notes(on_note: Callable[..., None]) -> Iterator[Notes]:
+    """Call `on_note` with the values that any process sends, as they come, until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         channel = Notes(Path(folder) / "notes")
         os.mkfifo(channel.path)
@@ -57,7 +48,7 @@ def notes(on_note: Callable[[str], None]) -> Iterator[Notes]:
                 for line in lines:
                     if line == "\n":
                         return
-                    on_note(line.rstrip("\n"))
+                    on_note(*json.loads(line))
 
             reader = threading.Thread(target=read)
             reader.start()
@@ -72,3 +63,9 @@ def notes(on_note: Callable[[str], None]) -> Iterator[Notes]:
 def say(line: str) -> None:
     """Print one line at once, also when piped."""
     print(line, flush=True)
+
+
+def wrote(path: Path, **counts: int) -> None:
+    """Say what a stage has made, as its last line: ``wrote runs/mnist-fixed (seeds: 5)``."""
+    counted = ", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in counts.items())
+    say(f"wrote {path}" + (f" ({counted})" if counted else ""))

@@ -67,3 +67,9 @@ class Run:
         losses += [evaluation.loss for evaluation in self.final.values()]
         finite = all(map(math.isfinite, losses)) and all(np.isfinite(array).all() for array in self.weights.values())
         return not finite
+
+    @property
+    def summary(self) -> str:
+        """The accuracies of the final weights, for a person."""
+        accuracies = ", ".join(f"{split} {final.accuracy:.4f}" for split, final in self.final.items())
+        return f"accuracy {accuracies}{' (diverged)' if self.diverged else ''}"

@@ -16,7 +16,7 @@ def train_seeds(
 ) -> tuple[list[Run], dict[int, float], dict[str, float]]:
     """Train `config` with each of `seeds`, compiled once: the runs, the seconds that each took, and those by phase.
 
-    Every epoch sends a note.
+    Notes: ``epoch`` with seed, number, loss and accuracy, and ``ended`` with seed and summary.
     """
     # Here, as those who give the task need no TensorFlow.
     with timings.phase("import"):
@@ -27,26 +27,31 @@ def train_seeds(
     for seed in seeds:
 
         def on_epoch(number: int, epoch: Epoch, seed: int = seed) -> None:
-            notes.send(f"seed {seed} epoch {number} accuracy {epoch.accuracy:.4f}")
+            notes.send("epoch", seed, number, epoch.loss, epoch.accuracy)
 
         start = time.perf_counter()
         runs.append(trainer.run(seed, on_epoch))
         seconds[seed] = time.perf_counter() - start
+        notes.send("ended", seed, runs[-1].summary)
     return runs, seconds, timings.taken()
 
 
 def train_cell(
-    config: RunConfig, seeds: Sequence[int], data: Mapping[str, np.ndarray]
+    config: RunConfig, seeds: Sequence[int], notes: progress.Notes, place: int, data: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, list[Any]], dict[str, float]]:
     """Train `config` with each of `seeds`, compiled once: columns with a row a seed, and the seconds by phase.
 
-    The accuracies are of the final weights, `final_loss` is the running loss of the last epoch.
+    The accuracies are of the final weights, `final_loss` is the running loss of the last epoch. Every run that ends
+    sends a note: `place`, by which the stage knows the cell, and how many of its runs have ended.
     """
     with timings.phase("import"):
         from stages.core.training import Trainer
 
     trainer = Trainer(config, data)
-    runs = [trainer.run(seed) for seed in seeds]
+    runs = []
+    for seed in seeds:
+        runs.append(trainer.run(seed))
+        notes.send(place, len(runs))
     columns: dict[str, list[Any]] = {
         "seed": [run.seed for run in runs],
         "train_accuracy": [run.final["train"].accuracy for run in runs],

@@ -80,11 +80,17 @@ class Trainer:
         weights_generator, order_generator = network.streams(seed)
         network.initialize(self.model, self.config, weights_generator)
         orders = network.epoch_orders(len(self.labels["train"]), order_generator)
-        epochs = self._tnc_calls() if isinstance(self.config.optimizer, Tnc) else self._epochs(orders)
-        history = []
-        for epoch in epochs:
+        history: list[Epoch] = []
+
+        def add(epoch: Epoch) -> None:
             history.append(epoch)
             on_epoch(len(history), epoch)
+
+        if isinstance(self.config.optimizer, Tnc):
+            self._minimize(self.config.optimizer.max_function_calls, add)
+        else:
+            for epoch in self._epochs(orders):
+                add(epoch)
         return Run(
             seed=seed,
             history=history,
@@ -229,30 +235,24 @@ class Trainer:
             labels = tf.argmax(targets, axis=-1)
         return tf.reduce_sum(tf.cast(self._predicted(outputs) == tf.cast(labels, tf.uint8), tf.int32))
 
-    def _tnc_calls(self) -> Iterator[Epoch]:
-        """Minimise the loss of the whole training set by SciPy's TNC; an Epoch a function call.
-
-        SciPy cannot be paused, so the epochs come when it has ended.
-        """
+    def _minimize(self, max_function_calls: int, on_call: Callable[[Epoch], None]) -> None:
+        """Minimise the loss of the whole training set by SciPy's TNC; each function call gives an Epoch."""
         from scipy.optimize import minimize
 
-        assert isinstance(self.config.optimizer, Tnc)
         n_examples = len(self.labels["train"])
-        calls: list[Epoch] = []
 
         def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
             self._assign(vector)
             loss, gradient, correct = self._timed(
                 "train", self._compiled_whole_gradient, tf.constant(vector, self.config.dtype), *self._train
             )
-            calls.append(self._report(float(loss), int(correct) / n_examples))
+            on_call(self._report(float(loss), int(correct) / n_examples))
             return float(loss), gradient.numpy()
 
         start = np.concatenate([variable.numpy().ravel() for variable in self.model.trainable_variables])
-        options = {"maxfun": self.config.optimizer.max_function_calls}
+        options = {"maxfun": max_function_calls}
         result = minimize(value_and_gradient, start, method="TNC", jac=True, options=options)
         self._assign(result.x)
-        yield from calls
 
     def _assign(self, vector: np.ndarray) -> None:
         """Set the weights from one vector of all of them."""

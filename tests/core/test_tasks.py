@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,20 +24,30 @@ def config(miniature: Miniature) -> params.RunConfig:
 
 
 def test_seeds_give_their_runs_in_order_and_a_note_an_epoch(config: params.RunConfig) -> None:
-    told: list[str] = []
-    with progress.notes(told.append) as notes:
+    told: list[tuple[Any, ...]] = []
+    with progress.notes(lambda *values: told.append(values)) as notes:
         runs, seconds, phases = tasks.train_seeds(config, (4, 2), notes, EXAMPLES)
     assert [run.seed for run in runs] == [4, 2] == list(seconds)
     expected = Trainer(config, EXAMPLES).run(2)
     assert all(np.array_equal(array, expected.weights[name]) for name, array in runs[1].weights.items())
-    assert [note.split(" accuracy ")[0] for note in told] == [
-        f"seed {seed} epoch {epoch}" for seed in (4, 2) for epoch in range(1, (config.epochs or 0) + 1)
+    notes_of = {
+        run.seed: [("epoch", run.seed, n, epoch.loss, epoch.accuracy) for n, epoch in enumerate(run.history, start=1)]
+        for run in runs
+    }
+    assert told == [
+        *notes_of[4],
+        ("ended", 4, runs[0].summary),
+        *notes_of[2],
+        ("ended", 2, runs[1].summary),
     ]
     assert {"compile", "train"} <= phases.keys()
 
 
 def test_a_cell_gives_a_row_a_seed_of_what_its_runs_come_to(config: params.RunConfig) -> None:
-    columns, phases = tasks.train_cell(config, (1, 0), EXAMPLES)
+    told: list[tuple[int, int]] = []
+    with progress.notes(lambda *values: told.append(values)) as notes:
+        columns, phases = tasks.train_cell(config, (1, 0), notes, 7, EXAMPLES)
+    assert told == [(7, 1), (7, 2)]
     trainer = Trainer(config, EXAMPLES)
     runs = [trainer.run(seed) for seed in (1, 0)]
     assert columns == {
@@ -54,4 +65,5 @@ def test_a_worker_imports_neither_what_only_stages_use_nor_tensorflow_before_it_
     ended = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     imported = set(ended.stdout.split())
     assert "stages.core.tasks" in imported
-    assert not imported & {"altair", "keras", "matplotlib", "mlflow", "pandas", "scipy", "sklearn", "tensorflow"}
+    slow = {"altair", "keras", "matplotlib", "mlflow", "pandas", "rich", "scipy", "sklearn", "tensorflow"}
+    assert not imported & slow
