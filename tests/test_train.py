@@ -13,6 +13,7 @@ from scipy.special import expit, softmax
 
 from stages import train
 from stages.core import files, progress
+from stages.core.backend import tf
 from stages.core.training import Trainer
 
 FIGURES = ["loss", "accuracy", "validation_loss", "validation_accuracy"]
@@ -230,6 +231,13 @@ def test_results_that_come_without_notes_are_told_all_the_same(
     monkeypatch.setattr(progress.Notes, "send", lambda self, *values: None)
     call("train", "ex4-fixed")
     assert ended(capsys.readouterr().out) == [str(seed) for seed in SEEDS]
+
+
+def test_memory_that_tensorflow_lacks_ends_as_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(project)
+    monkeypatch.setattr(Trainer, "_timed", lambda *_: tf.zeros([10**15]))
+    assert refused("train", "ex4-fixed").startswith("not enough memory (OOM when allocating tensor with shape")
+    assert contents(project) == before
 
 
 def test_a_variant_that_plan_has_not_resolved_ends_as_one_line(project: Path) -> None:

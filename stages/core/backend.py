@@ -5,11 +5,15 @@ These lines (no GPU found, oneDNN is on) obey no log level and say nothing to a 
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -75,4 +79,27 @@ def compiled(function: Function) -> Function:
     return cast(Function, tf.function(function, jit_compile=True, autograph=False))
 
 
-__all__ = ["compiled", "keras", "tf"]
+def plain_errors(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """`function`, with TensorFlow's own errors as Python's.
+
+    What reads such an error from a worker would import TensorFlow, noise and all. They are `MemoryError` where memory
+    is not enough, else `RuntimeError` with all that TensorFlow says.
+    """
+
+    @wraps(function)
+    def called(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        raised: Exception
+        try:
+            return function(*arguments, **options)
+        except tf.errors.ResourceExhaustedError as error:
+            # Without the names of nodes and devices.
+            raised = MemoryError(re.sub(r"^{{.*?}} | on /job.*| \[Op:.*", "", " ".join(error.message.split())))
+        except tf.errors.OpError as error:
+            raised = RuntimeError(f"TensorFlow: {error.message}").with_traceback(error.__traceback__)
+        # Out here, or TensorFlow's error would go with it as its context.
+        raise raised
+
+    return called
+
+
+__all__ = ["compiled", "keras", "plain_errors", "tf"]

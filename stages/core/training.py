@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from stages.core import network, timings
-from stages.core.backend import compiled, keras, tf
+from stages.core.backend import compiled, keras, plain_errors, tf
 from stages.core.losses import loss_of, targets_of
 from stages.core.params import RunConfig, Tnc
 from stages.core.runs import Epoch, Evaluation, Run
@@ -43,6 +43,7 @@ class Trainer:
         splits may.
     """
 
+    @plain_errors
     def __init__(self, config: RunConfig, data: Mapping[str, np.ndarray]) -> None:
         self.config = config
         self.load(data)
@@ -64,6 +65,7 @@ class Trainer:
             self.optimizer.build(self._vectors)
             self._start = [variable.numpy() for variable in self.optimizer.variables]
 
+    @plain_errors
     def load(self, data: Mapping[str, np.ndarray]) -> None:
         """Train on `data` from now on; where it has the shapes of the former, nothing is compiled again."""
         self.labels = {split: data[f"y_{split}"] for split in SPLITS if f"x_{split}" in data}
@@ -75,6 +77,7 @@ class Trainer:
             for split in self.labels
         }
 
+    @plain_errors
     def run(self, seed: int, on_epoch: Callable[[int, Epoch], None] = lambda number, epoch: None) -> Run:
         """Train from the seed's initial weights; `on_epoch(number, epoch)` is called after each epoch, from 1 on."""
         weights_generator, order_generator = network.streams(seed)
