@@ -1,39 +1,15 @@
 """Runs, baselines and probe -> reports/: metrics, published numbers beside measured ones, plot data, pictures."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from stages.core import errors, evaluation, files, inputs, params, statistics
+from stages.core import errors, evaluation, files, inputs, params, progress, statistics
 
 REPORTS = Path("reports")
-
-
-def results_table(metrics: dict[str, Any]) -> Table:
-    """A table of the accuracies and gains for a person at a terminal."""
-
-    def text(figure: dict[str, Any] | None, sign: str = "") -> str:
-        if figure is None or figure["mean"] is None:
-            return "-"
-        # The t interval is symmetric.
-        margin = "         " if figure["low"] is None else f" ± {figure['high'] - figure['mean']:.4f}"
-        return f"{figure['mean']:{sign}.4f}{margin}"
-
-    table = Table(title="Accuracy, mean over seeds ± 95% interval", title_justify="left")
-    table.add_column("variant or baseline", no_wrap=True)
-    for column in ("training", "test", "gain (test)"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, entry in metrics.items():
-        share = entry.get("diverged")
-        shown = f"{name} ({share:.0%} diverged)" if share else name
-        table.add_row(shown, text(entry["train_accuracy"]), text(entry["test_accuracy"]), text(entry.get("gain"), "+"))
-    return table
 
 
 def pictures(parameters: params.Params, case: str, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -110,7 +86,13 @@ def main() -> None:
             if parameters.variants[name].case == case_name
         ]
         files.write_csv(REPORTS / "curves" / f"{case_name}.csv", pd.concat(bands))
-    Console(width=None if sys.stdout.isatty() else 100).print(results_table(metrics))
+    progress.wrote(
+        REPORTS / "metrics.json",
+        variants=len(parameters.variants),
+        baselines=len(metrics) - len(parameters.variants),
+        published=len(references),
+        met=int(references["agrees"].sum()),
+    )
 
 
 if __name__ == "__main__":

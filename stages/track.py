@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stages.core.run_content import Content
 
 PACKAGES = ("dvc", "keras", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
+REPORT = "reports/index.html"
 
 # Digits that a model carries as its input example.
 EXAMPLES = 3
@@ -268,6 +269,7 @@ def main() -> None:
     held = store.look(uri)
     if held is not None and not tracking.changes(specs, models, held):
         print("MLflow store is up to date")
+        print(f"report: {REPORT}")
         wanted = {spec.key for spec in specs}
         if lost := [run for run in held.runs if run.key in wanted and not store.artifacts_exist(run)]:
             runs = counted(len(lost), "run")
@@ -275,14 +277,36 @@ def main() -> None:
             print("to have them again, delete the store and its artifacts: `dvc repro` makes both anew")
         return
 
-    with store.turn(uri):
-        fill(store.Store(uri), stages, specs, models)
+    from stages.core import views
+
+    try:
+        with store.turn(uri):
+            target = store.Store(uri)
+            added = fill(target, stages, specs, models)
+    except Exception:
+        # A store that fails takes no result away.
+        show_results()
+        raise
+    if added:
+        show_results()
+    print(f"report: {REPORT}")
+    if added and not os.environ.get("MLFLOW_TRACKING_URI"):
+        print("every run: mlflow ui, then open")
+        for case, number in target.experiments.items():
+            print(f"  {views.address(number)}  ({case})")
+
+
+def show_results() -> None:
+    """Print the table of all results."""
+    from stages.core import params, results_table
+
+    results_table.show(params.load(), _json("reports/metrics.json"))
 
 
 def fill(
     target: store.Store, stages: Mapping[str, Stage], specs: Sequence[RunSpec], models: Sequence[ModelSpec]
-) -> None:
-    """Add to the store `target` what it lacks of `specs` and `models`, and say so."""
+) -> bool:
+    """Add to the store `target` what it lacks of `specs` and `models`, and say so; whether it lacked any."""
     from stages.core import bars, views
 
     results = Results()
@@ -291,26 +315,23 @@ def fill(
     changes = tracking.changes(specs, models, target.held(models))
     if not changes:
         print("MLflow store is up to date")
-        return
+        return False
     # Before a run is written, as what is damaged ends this.
-    models_content = {model.name: results.model(model) for model in changes.models}
+    contents = {model.name: results.model(model) for model in changes.models}
     children = len(changes.children) + sum(len(spec.children) for spec in changes.missing)
     with bars.bar("MLflow", len(changes.missing) + children + len(changes.models)) as bar:
         add(changes, target, results, stages, bar.advance)
         run_ids = {run.key: run.run_id for run in target.runs() if run.finished} if changes.models else {}
         versions = {}
         for model in changes.models:
-            versions[model.name] = target.register(model, run_ids[model.run.key], models_content[model.name])
+            versions[model.name] = target.register(model, run_ids[model.run.key], contents[model.name])
             bar.advance(model.name)
     left = f", {len(changes.leftovers)} left unfinished by an earlier track removed" if changes.leftovers else ""
     print(f"MLflow: {counted(len(changes.missing), 'run')} and {counted(children, 'child run')} added{left}")
     for model in changes.models:
         chosen = f"{model.run.name} with seed {model.seed}"
         print(f"MLflow: model {model.name}, version {versions[model.name]}, is the {store.ALIAS}: {chosen}")
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        print("see them with: mlflow ui, then open")
-        for name, number in target.experiments.items():
-            print(f"  {views.address(number)}  ({name})")
+    return True
 
 
 if __name__ == "__main__":

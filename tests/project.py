@@ -82,6 +82,8 @@ class Project:
         self.environment = environment
         self.umask = umask
         self.content: dict[str, Any] = {}
+        # By the first `dvc repro`.
+        self.said = ""
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -2,13 +2,15 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
+import terminal
 from project import OUTS, VARIANTS, Project, make, short_content, write_mnist
 from ruamel.yaml import YAML
 
-from stages.core import files
+from stages.core import files, results_table
 from stages.core.digits import Dataset
 
 
@@ -23,7 +25,9 @@ def project(root: Path, raw_mnist: Dataset, tmp_path_factory: pytest.TempPathFac
     mnist = tmp_path_factory.mktemp("mnist")
     write_mnist(raw_mnist, mnist)
     made = make(tmp_path_factory.mktemp("end_to_end"), mnist, short_content(root / "params.yaml"))
-    made.dvc("repro")
+    ended = made.run("python", "-m", "dvc", "repro")
+    made.said = ended.stdout + ended.stderr
+    assert ended.returncode == 0, made.said
     made.commit()
     return made
 
@@ -63,6 +67,49 @@ def test_the_figures_of_the_post_come_out_to_the_printed_digit(project: Project)
     printed = references[references["claim"].str.match("(val_)?(loss|acc): ")]
     assert len(printed) == 4
     assert printed["agrees"].all()
+
+
+def test_piped_every_stage_says_in_plain_lines_what_it_wrote(project: Project) -> None:
+    assert not set("\x1b\r") & set(project.said)
+    assert not terminal.NOISE.search(project.said)
+    told = {line.split()[1] for line in project.said.splitlines() if line.startswith("wrote ")}
+    cases = project.content["cases"]
+    assert told == {
+        "configs",
+        "data/raw/mnist.npz",
+        "probe/probe.csv",
+        "reports/metrics.json",
+        "reports/index.html",
+        *(f"runs/{name}" for name in VARIANTS),
+        *(f"data/prepared/{case}.npz" for case in cases),
+        *(f"{folder}/{case}" for folder in ("baselines", "attribution") for case in cases),
+    }
+    for name in VARIANTS:
+        for seed in (0, 1):
+            assert len(re.findall(rf"^{name} seed {seed}: accuracy train ", project.said, re.MULTILINE)) == 1
+
+
+def test_at_the_end_there_are_all_accuracies_and_where_to_look(project: Project) -> None:
+    _, _, end = project.said.partition("> python -m stages.track\n")
+    metrics = files.read_json(project.folder / "reports" / "metrics.json")
+    for name, entry in metrics.items():
+        figures = [results_table.percent(entry[figure]) for figure in ("train_accuracy", "test_accuracy")]
+        assert re.search(rf"^ +{name} +{figures[0]} +{figures[1]} +", end, re.MULTILINE), name
+    assert end.index("mnist-fixed") < end.index("report: reports/index.html") < end.index("every run: mlflow ui")
+
+
+def test_at_a_terminal_the_stages_of_dvc_show_their_bars(project: Project) -> None:
+    command = ["python", "-m", "dvc", "repro", "--single-item", "--force", "train@ex4-as_posted"]
+    variables = {**project.environment, "TERM": "xterm-256color"}
+    shown = terminal.shown(command, project.folder, variables)
+    # What is drawn first, before there is anything to tell.
+    assert re.search(r"ex4-as_posted .* 0/4 -:--:-- left", terminal.plain(shown))
+    assert terminal.COLOUR.search(shown)
+    in_ci = terminal.shown(command, project.folder, {**variables, "CI": "true"})
+    assert "ex4-as_posted seed 0: accuracy" in in_ci
+    # What resets colours at the end is DVC's own.
+    assert set(terminal.ESCAPE.findall(in_ci)) <= {"\x1b[0m"}
+    assert project.succeed("git", "status", "--porcelain") == ""
 
 
 def test_what_git_does_not_ignore_is_small_and_of_no_store(project: Project) -> None:

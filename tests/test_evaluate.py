@@ -1,4 +1,3 @@
-import io
 import json
 import shutil
 from pathlib import Path
@@ -7,9 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from miniature import SEEDS, Miniature, refused
-from rich.console import Console
 
-from stages import evaluate
 from stages.core import files
 
 
@@ -136,25 +133,3 @@ def test_a_missing_result_ends_as_one_line_and_leaves_the_former_reports(project
     (project / lacking).unlink()
     assert refused("evaluate").startswith(f"{lacking} is missing; ")
     assert reports(project) == before
-
-
-def test_the_table_for_a_person_shows_means_margins_and_signed_gains() -> None:
-    accuracy = {"mean": 0.5, "low": 0.4, "high": 0.6}
-    single = {"mean": 0.25, "low": None, "high": None}
-    unknown = {"mean": None, "low": None, "high": None}
-    shown = evaluate.results_table(
-        {
-            "case-variant": {"train_accuracy": accuracy, "test_accuracy": single, "gain": accuracy},
-            "case-baseline": {"train_accuracy": unknown, "test_accuracy": single},
-        }
-    )
-    console = Console(width=100, file=io.StringIO(), record=True)
-    console.print(shown)
-    variant, baseline = (line for line in console.export_text().splitlines() if "case-" in line)
-    assert [cell.strip() for cell in variant.split("│")[1:-1]] == [
-        "case-variant",
-        "0.5000 ± 0.1000",
-        "0.2500",
-        "+0.5000 ± 0.1000",
-    ]
-    assert [cell.strip() for cell in baseline.split("│")[1:-1]] == ["case-baseline", "-", "0.2500", "-"]

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.readme import BEGIN, END, section
 from stages.core import files, params
+from stages.core.results_table import percent
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +20,6 @@ def readme(root: Path) -> str:
 def metrics(root: Path) -> dict[str, Any]:
     result: dict[str, Any] = files.read_json(root / "reports/metrics.json")
     return result
-
-
-def percent(figure: dict[str, Any] | None) -> str:
-    """A mean and its margin in percent, as the README writes them."""
-    if figure is None:
-        return "–"
-    margin = "" if figure["low"] is None else f" ± {100 * (figure['high'] - figure['mean']):.1f}"
-    return f"{100 * figure['mean']:.1f}{margin}"
 
 
 def test_every_row_of_the_table_holds_the_measured_figures(readme: str, metrics: dict[str, Any]) -> None:

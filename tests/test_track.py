@@ -29,7 +29,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from ruamel.yaml import YAML
 
-from stages.core import evaluation, figures, files, locked, params, statistics, store, views
+from stages.core import evaluation, figures, files, locked, params, results_table, statistics, store, views
 from stages.core.inputs import RAW
 from stages.core.tracking import KEY_TAG, PARENT_TAG
 
@@ -241,7 +241,7 @@ def test_tracking_again_and_again_changes_nothing(tracked: Path, capsys: pytest.
     before = shown()
     for _ in range(2):
         call("track")
-        assert capsys.readouterr().out == "MLflow store is up to date\n"
+        assert capsys.readouterr().out == "MLflow store is up to date\nreport: reports/index.html\n"
     assert shown() == before
 
 
@@ -251,7 +251,7 @@ def test_a_store_that_only_mlflow_can_read_is_left_alone_too(
     before = shown()
     monkeypatch.setattr(store, "look", lambda uri: None)
     call("track")
-    assert capsys.readouterr().out == "MLflow store is up to date\n"
+    assert capsys.readouterr().out == "MLflow store is up to date\nreport: reports/index.html\n"
     assert shown() == before
 
 
@@ -260,7 +260,7 @@ def test_nothing_to_do_is_found_without_importing_what_is_slow(tracked: Path, ro
     program = f"import sys; from stages import track; track.main(); print(sorted({slow} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["MLflow store is up to date", "[]"]
+    assert done.stdout.splitlines() == ["MLflow store is up to date", "report: reports/index.html", "[]"]
 
 
 def test_a_deleted_store_is_built_anew_without_a_word_of_mlflow(tracked: Path, root: Path) -> None:
@@ -275,12 +275,16 @@ def test_a_deleted_store_is_built_anew_without_a_word_of_mlflow(tracked: Path, r
         text=True,
         check=True,
     )
-    said = done.stdout.splitlines()
-    assert said[0] == "MLflow: 7 runs and 5 child runs added"
+    first, model, *table, report, command, address = done.stdout.splitlines()
+    assert first == "MLflow: 7 runs and 5 child runs added"
     assert re.fullmatch(
-        r"MLflow: model whichfix-mnist, version 1, is the champion: mnist-(as_posted|fixed) with seed [03]", said[1]
+        r"MLflow: model whichfix-mnist, version 1, is the champion: mnist-(as_posted|fixed) with seed [03]", model
     )
-    assert said[2:] == ["see them with: mlflow ui, then open", f"  {views.address('1')}  (mnist)"]
+    assert report == "report: reports/index.html"
+    assert [command, address] == ["every run: mlflow ui, then open", f"  {views.address('1')}  (mnist)"]
+    assert len([line for line in table if re.match(r" +mnist-\w+", line)]) == len(
+        files.read_json(Path("reports/metrics.json"))
+    )
     assert done.stderr == ""
     after = store.look(store.tracking_uri())
     assert before is not None
@@ -333,6 +337,26 @@ def test_a_changed_result_adds_its_runs_and_leaves_the_earlier_ones(
     added = [after[run_id] for run_id in after.keys() - before.keys()]
     assert sorted(run["info"]["run_name"] for run in added) == ["fixed", "seed 3 of fixed"]
     assert 0.125 in [run["data"]["metrics"]["gain"] for run in added]
+
+
+def test_the_table_of_results_is_shown_once_where_something_is_added(
+    tracked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("track")
+    assert results_table.TITLE not in capsys.readouterr().out
+    edit_metrics("gain", 0.125)
+    call("track")
+    assert capsys.readouterr().out.count(results_table.TITLE) == 1
+
+
+def test_a_store_that_fails_does_not_take_the_table_away(
+    tracked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    refused("track")
+    said = capsys.readouterr().out
+    assert results_table.TITLE in said
+    assert "mnist-fixed" in said
 
 
 def test_results_that_come_back_are_found_again(tracked: Path) -> None:
@@ -494,7 +518,7 @@ def test_texts_of_params_yaml_are_no_results(tracked: Path, capsys: pytest.Captu
     content["cases"]["mnist"]["title"] = "Another"
     YAML(typ="safe").dump(content, Path("params.yaml"))
     call("track")
-    assert capsys.readouterr().out == "MLflow store is up to date\n"
+    assert capsys.readouterr().out == "MLflow store is up to date\nreport: reports/index.html\n"
 
 
 def test_the_address_of_the_environment_is_the_one_used(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,7 +544,7 @@ def test_a_server_with_postgresql_takes_the_runs_and_holds_them_unchanged(
         before = shown()
         capsys.readouterr()
         call("track")
-        assert capsys.readouterr().out == "MLflow store is up to date\n"
+        assert capsys.readouterr().out == "MLflow store is up to date\nreport: reports/index.html\n"
         assert shown() == before
         with sqlalchemy.create_engine(database).connect() as connection:
             assert connection.execute(sqlalchemy.text("SELECT count(*) FROM runs")).scalar() == N_RUNS
@@ -550,7 +574,6 @@ def test_two_at_once_add_every_run_once_while_mlflow_ui_reads(
             reads += 1
         said = sorted(process.communicate()[0].splitlines() for process in both)
         assert [lines[0] for lines in said] == ["MLflow store is up to date", "MLflow: 7 runs and 5 child runs added"]
-        assert [len(lines) for lines in said] == [1, 2]
         assert reads > 5
         with sqlalchemy.create_engine(shared).connect() as connection:
             query = "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"
@@ -593,7 +616,7 @@ def test_a_store_that_is_read_only_is_refused_in_one_line_that_names_it(tracked:
         [sys.executable, "-m", "stages.track"], env=environment, preexec_fn=obeying, capture_output=True, text=True
     )
     Path.cwd().chmod(0o755)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
     assert done.stderr.startswith(f"error: the MLflow store {address} (MLFLOW_TRACKING_URI): ")
     assert "attempt to write a readonly database" in done.stderr
     assert done.stderr.endswith("once it is mended, `dvc repro track` fills it\n")

@@ -1,5 +1,6 @@
 """Errors that a user can act on, shown as one line."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ class UserError(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`, see `one_line`; what it has in temporary files is gone when it ends."""
     timings.started()
+    # Where the locale's encoding lacks a letter, a sign stands for it: no stage may end over what it says.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     with one_line(), scratch.folder():
         main()
         timings.write()
