@@ -3,14 +3,20 @@
 import argparse
 import io
 import json
-import struct
+import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from stages.core import drawings, errors, params, scratch, store
+from stages.core import champion, drawings, errors, params, scratch, store
 from stages.core.errors import UserError
+
+# Of those that Pillow reads, the ones that people draw in; others run programs.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+MOST_BYTES = 32 * 2**20
+MOST_PIXELS = 20_000_000
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -19,18 +25,31 @@ def read_picture(path: Path) -> np.ndarray:
     Raises
     ------
     UserError
-        When there is no such file, it is no image, or nothing is drawn on it.
+        When there is no such file, it is no image, too large, or nothing is drawn on it.
     """
-    content = path.read_bytes()
+
+    def refuse(problem: object) -> UserError:
+        return UserError(f"{path}: {problem}; expected a picture of one digit, as {', '.join(FORMATS)}")
+
+    if not path.is_file():
+        raise refuse("no file" if path.exists() else "missing")
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.load()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise refuse(error.strerror) from None
+    if len(content) > MOST_BYTES:
+        raise refuse(f"more than {MOST_BYTES:,} bytes")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            if math.prod(picture.size) > MOST_PIXELS:
+                raise ValueError(f"more than {MOST_PIXELS:,} pixels")
             return drawings.as_digit(picture)
     except UnidentifiedImageError:
-        raise UserError(f"{path}: not an image; expected a picture of one digit, such as a PNG or JPEG file") from None
+        raise refuse("not an image") from None
     # What Pillow raises for a damaged file depends on its format.
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: {error}; expected a picture of one digit") from None
+    except Exception as error:
+        raise refuse(error) from None
 
 
 def main() -> None:
@@ -52,8 +71,9 @@ def main() -> None:
         raise UserError(f"--case {options.case}: no case of params.yaml; accepted: {', '.join(cases)}")
     opened = store.Store(store.tracking_uri())
     for case in [options.case] if options.case else cases:
-        model, version = opened.champion(f"whichfix-{case}")
-        for path, answer in zip(options.pictures, model.predict(digits).itertuples(), strict=True):
+        with tempfile.TemporaryDirectory() as folder:
+            files, version = opened.champion(f"whichfix-{case}", Path(folder))
+        for path, answer in zip(options.pictures, champion.answers(files, digits).itertuples(), strict=True):
             print(f"{path}: {answer.digit} (confidence {answer.confidence:.3f}, {version})")
 
 

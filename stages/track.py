@@ -269,15 +269,13 @@ def main() -> None:
     held = store.look(uri)
     if held is not None and not tracking.changes(specs, models, held):
         print("MLflow store is up to date")
-        print(f"report: {REPORT}")
+        show_places(held.experiments, specs)
         wanted = {spec.key for spec in specs}
         if lost := [run for run in held.runs if run.key in wanted and not store.artifacts_exist(run)]:
             runs = counted(len(lost), "run")
             print(f"the artifacts of {runs} are gone, such as {lost[0].artifacts} (moved or deleted?)")
             print("to have them again, delete the store and its artifacts: `dvc repro` makes both anew")
         return
-
-    from stages.core import views
 
     try:
         with store.turn(uri):
@@ -289,11 +287,16 @@ def main() -> None:
         raise
     if added:
         show_results()
+    show_places(target.experiments, specs)
+
+
+def show_places(experiments: Mapping[str, str], specs: Sequence[RunSpec]) -> None:
+    """Print where the report is and, of the default store, what MLflow's page shows; `experiments` are the store's."""
     print(f"report: {REPORT}")
-    if added and not os.environ.get("MLFLOW_TRACKING_URI"):
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
         print("every run: mlflow ui, then open")
-        for case, number in target.experiments.items():
-            print(f"  {views.address(number)}  ({case})")
+        for case in {spec.case: None for spec in specs}:
+            print(f"  {tracking.address(experiments[case])}  ({case})")
 
 
 def show_results() -> None:

@@ -3,6 +3,7 @@
 import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pooch
 import pytest
 from miniature import Miniature, run_pipeline
+from selenium import webdriver
 
 from stages import fetch
 from stages.core import files, params
@@ -17,6 +19,10 @@ from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes, sha256
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 240
+CHROMIUM = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+)
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would do what tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +56,24 @@ def raw_mnist(settings: params.Params) -> Dataset:
 def miniature(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
     """The pipeline, run in small on made-up digits; to be read, not changed."""
     return run_pipeline(root, tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser without a window; skips where there is none."""
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(programs[0])
+    for flag in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    try:
+        yield driver
+    finally:
+        driver.quit()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,6 @@ from selenium import webdriver
 from stages.core import files, pages
 
 AXE = ".axe/node_modules/axe-core/axe.min.js"
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-)
 WIDTHS = {"desktop": 1280, "phone": 375}
 
 
@@ -44,23 +39,6 @@ def test_the_report_names_no_place_of_this_machine(miniature: Miniature) -> None
     text = (miniature.folder / "reports" / "index.html").read_text(encoding="utf-8")
     for place in (str(miniature.folder), str(Path.home()), sys.prefix):
         assert place not in text
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs[0])
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def show(browser: webdriver.Chrome, page: Path, width: str = "desktop", scheme: str = "light") -> None:

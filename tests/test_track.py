@@ -29,7 +29,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from ruamel.yaml import YAML
 
-from stages.core import evaluation, figures, files, locked, params, results_table, statistics, store, views
+from stages.core import evaluation, figures, files, locked, params, results_table, statistics, store, tracking
 from stages.core.inputs import RAW
 from stages.core.tracking import KEY_TAG, PARENT_TAG
 
@@ -281,7 +281,7 @@ def test_a_deleted_store_is_built_anew_without_a_word_of_mlflow(tracked: Path, r
         r"MLflow: model whichfix-mnist, version 1, is the champion: mnist-(as_posted|fixed) with seed [03]", model
     )
     assert report == "report: reports/index.html"
-    assert [command, address] == ["every run: mlflow ui, then open", f"  {views.address('1')}  (mnist)"]
+    assert [command, address] == ["every run: mlflow ui, then open", f"  {tracking.address('1')}  (mnist)"]
     assert len([line for line in table if re.match(r" +mnist-\w+", line)]) == len(
         files.read_json(Path("reports/metrics.json"))
     )
@@ -445,6 +445,21 @@ def test_a_champion_whose_run_is_deleted_is_registered_anew(tracked: Path) -> No
     assert after.run_id in runs()
     assert str(after.version) == "2"
     assert after.tags[KEY_TAG] == before.tags[KEY_TAG]
+
+
+def test_a_champion_whose_run_or_model_is_gone_for_good_is_registered_anew(tracked: Path) -> None:
+    before = champion()
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        # As `mlflow gc` does.
+        database.execute("DELETE FROM runs WHERE run_uuid = ?", (before.run_id,))
+    call("track")
+    assert complete()
+    assert str(champion().version) == "2"
+    client().delete_logged_model(str(champion().model_id))
+    call("track")
+    assert str(champion().version) == "3"
+    call("track")
+    assert len(client().search_model_versions()) == 3
 
 
 @pytest.mark.parametrize("moment", ["finalize_logged_model", "create_model_version", "set_registered_model_alias"])

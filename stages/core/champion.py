@@ -1,11 +1,13 @@
 """The best variant of a case as a model that takes raw digits: its choice, its files, its card; without MLflow."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors import numpy as safetensors
 
 from stages.core import digits, files
@@ -51,6 +53,14 @@ def package(config: VariantConfig, seed: int, weights: Mapping[str, np.ndarray])
     activations = [config.run.hidden_activation] * len(config.run.hidden_units) + [config.run.output_activation]
     settings = {"variant": config.variant, "seed": seed, "activations": activations}
     return {ARRAYS: safetensors.save(arrays), SETTINGS: files.json_text(settings).encode()}
+
+
+def answers(files: Mapping[str, bytes], images: np.ndarray) -> pd.DataFrame:
+    """What the model of these files, made by `package`, reads in raw digits: see `classifier.answers`."""
+    from stages.core import classifier
+
+    activations = json.loads(files[SETTINGS])["activations"]
+    return classifier.answers(classifier.outputs(images, safetensors.load(files[ARRAYS]), activations))
 
 
 @dataclass(frozen=True)

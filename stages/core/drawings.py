@@ -22,27 +22,28 @@ def as_digit(picture: Image.Image) -> np.ndarray:
     Parameters
     ----------
     picture
-        Of any size and mode; light on dark or dark on light, as its border tells. What is transparent is white.
+        Light on dark or dark on light, as its border tells. What is transparent is white.
 
     Raises
     ------
     ValueError
         When there is nothing on it.
     """
-    opaque = Image.new("RGBA", picture.size, "white")
-    opaque.alpha_composite(picture.convert("RGBA"))
+    upright = _eight_bits(ImageOps.exif_transpose(picture))
+    opaque = Image.new("RGBA", upright.size, "white")
+    opaque.alpha_composite(upright.convert("RGBA"))
     grey = opaque.convert("L")
-    pixels = np.asarray(grey)
+    pixels = np.asarray(grey).astype(np.int16)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ink = ImageOps.invert(grey) if np.median(border) > 127 else grey
-    values = np.asarray(ink).astype(np.int16)
-    values = np.clip(values - int(np.median(values)), 0, None)
+    paper = int(np.median(border))
+    values = np.clip(paper - pixels if paper > 127 else pixels - paper, 0, None)
     if values.max() < FAINTEST:
         raise ValueError("nothing is drawn on it")
     rows, columns = np.nonzero(values >= FAINTEST)
     drawn = values[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     stretched = Image.fromarray(np.rint(drawn * (255 / drawn.max())).astype(np.uint8))
-    fitted = np.asarray(ImageOps.contain(stretched, (BOX, BOX), Image.Resampling.LANCZOS))
+    height, width = (max(1, round(BOX * size / max(drawn.shape))) for size in drawn.shape)
+    fitted = np.asarray(stretched.resize((width, height), Image.Resampling.LANCZOS))
 
     centre = ndimage.center_of_mass(fitted)
     digit = np.zeros((SIDE, SIDE), np.uint8)
@@ -51,3 +52,14 @@ def as_digit(picture: Image.Image) -> np.ndarray:
     ]
     digit[starts[0] : starts[0] + fitted.shape[0], starts[1] : starts[1] + fitted.shape[1]] = fitted
     return digit
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """`picture`, its shades stretched over 0 to 255 where they are of more than eight bits."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    shades = np.asarray(picture, np.float64)
+    reach = np.ptp(shades)
+    if not np.isfinite(reach) or reach == 0:
+        raise ValueError("nothing is drawn on it")
+    return Image.fromarray(np.rint((shades - shades.min()) * (255 / reach)).astype(np.uint8))

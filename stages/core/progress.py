@@ -37,7 +37,11 @@ NOBODY = Notes(Path(os.devnull))
 
 @contextmanager
 def notes(on_note: Callable[..., None]) -> Iterator[Notes]:
-    """Call `on_note` with the values that any process sends, as they come, until the block ends."""
+    """Call `on_note` with the values that any process sends, as they come, until the block ends.
+
+    What `on_note` raises is raised when the block has ended; no later note is told.
+    """
+    raised: list[Exception] = []
     with tempfile.TemporaryDirectory() as folder:
         channel = Notes(Path(folder) / "notes")
         os.mkfifo(channel.path)
@@ -48,7 +52,12 @@ def notes(on_note: Callable[..., None]) -> Iterator[Notes]:
                 for line in lines:
                     if line == "\n":
                         return
-                    on_note(*json.loads(line))
+                    # Notes are read all the same, or the processes would find no room for theirs.
+                    if not raised:
+                        try:
+                            on_note(*json.loads(line))
+                        except Exception as error:
+                            raised.append(error)
 
             reader = threading.Thread(target=read)
             reader.start()
@@ -58,6 +67,8 @@ def notes(on_note: Callable[..., None]) -> Iterator[Notes]:
                 with channel.path.open("w", encoding="utf-8") as end:
                     end.write("\n")
                 reader.join()
+    if raised:
+        raise raised[0]
 
 
 def say(line: str) -> None:

@@ -50,15 +50,18 @@ STORED_RUNS = """
     WHERE runs.lifecycle_stage = 'active'
 """
 
-# A champion whose run is deleted is none.
+# A champion whose run or model is deleted is none.
 CHAMPIONS = """
     SELECT versions.name, tags.value
     FROM model_versions AS versions
     JOIN registered_model_aliases AS aliases USING (name, version)
     JOIN model_version_tags AS tags ON tags.name = versions.name AND tags.version = versions.version AND tags.key = ?
     JOIN runs ON runs.run_uuid = versions.run_id AND runs.lifecycle_stage = 'active'
-    WHERE aliases.alias = ?
+    JOIN logged_models AS models ON versions.source = 'models:/' || models.model_id
+    WHERE aliases.alias = ? AND models.lifecycle_stage = 'active'
 """
+
+EXPERIMENTS = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'"
 
 
 def tracking_uri() -> str:
@@ -84,10 +87,11 @@ def look(uri: str) -> Held | None:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
             rows = database.execute(STORED_RUNS, (KEY_TAG, PARENT_TAG)).fetchall()
             champions = dict(database.execute(CHAMPIONS, (KEY_TAG, ALIAS)).fetchall())
+            experiments = {name: str(number) for name, number in database.execute(EXPERIMENTS).fetchall()}
     except sqlite3.Error:
         return None
     runs = [StoredRun(run_id, key, bool(done), parent, artifacts) for run_id, key, done, parent, artifacts in rows]
-    return Held(runs, champions)
+    return Held(runs, champions, experiments)
 
 
 def artifacts_exist(run: StoredRun) -> bool:
@@ -180,41 +184,46 @@ class Store:
 
     def held(self, models: Iterable[ModelSpec]) -> Held:
         """What the store holds: the runs of the experiments that are open, and who is champion of `models`."""
-        return Held(self.runs(), {model.name: key for model in models if (key := self._champion(model.name))})
+        champions = {model.name: key for model in models if (key := self._champion(model.name))}
+        return Held(self.runs(), champions, self.experiments)
 
     def _champion(self, name: str) -> str | None:
-        from mlflow.exceptions import MlflowException
-
-        with _errors(self.uri):
-            try:
-                version = self.client.get_model_version_by_alias(name, ALIAS)
-            except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    return None
-                raise
+        with _errors(self.uri), _absent_is_none():
+            version = self.client.get_model_version_by_alias(name, ALIAS)
             key: str | None = version.tags.get(KEY_TAG)
-            return key if self._is_active(version.run_id) else None
+            return key if self._is_whole(version) else None
+        return None
 
-    def _is_active(self, run_id: str | None) -> bool:
-        return run_id is not None and bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+    def _is_whole(self, version: Any) -> bool:
+        """Whether the run and the model that a version is of are there."""
+        with _absent_is_none():
+            self.client.get_logged_model(version.model_id)
+            return bool(self.client.get_run(version.run_id).info.lifecycle_stage == "active")
+        return False
 
-    def champion(self, name: str) -> tuple[Any, str]:
-        """The champion of the registered model `name`, loaded, and what it is called.
+    def champion(self, name: str, folder: Path) -> tuple[dict[str, bytes], str]:
+        """The files of the champion of the registered model `name`, and what it is called; `folder` is for them.
 
         Raises
         ------
         UserError
             When there is none.
         """
-        import mlflow
-        from mlflow import pyfunc
+        from mlflow import artifacts
+
+        from stages.core import champion
 
         if self._champion(name) is None:
             raise UserError(f"the MLflow store {self.uri} has no {ALIAS} of {name}; `dvc repro track` registers it")
         with _errors(self.uri):
-            mlflow.set_tracking_uri(self.uri)
-            version = self.client.get_model_version_by_alias(name, ALIAS).version
-            return pyfunc.load_model(f"models:/{name}/{version}"), f"{name}, version {version}"
+            version = self.client.get_model_version_by_alias(name, ALIAS)
+            # Its code, which is this project's, stays where it is.
+            place = self.client.get_logged_model(str(version.model_id)).artifact_location
+            found = {
+                file: Path(artifacts.download_artifacts(f"{place}/artifacts/{file}", None, None, str(folder)))
+                for file in (champion.ARRAYS, champion.SETTINGS)
+            }
+            return {file: path.read_bytes() for file, path in found.items()}, f"{name}, version {version.version}"
 
     def runs(self) -> list[StoredRun]:
         """The runs of this project in the experiments that are open."""
@@ -293,7 +302,7 @@ class Store:
             self._name(model)
             versions = self.client.search_model_versions(f"name = '{model.name}'")
             own = [version for version in versions if version.tags.get(KEY_TAG) == model.key]
-            number = next((version.version for version in own if self._is_active(version.run_id)), None)
+            number = next((version.version for version in own if self._is_whole(version)), None)
             if number is None:
                 self._discard(model, {version.model_id for version in own})
                 number = self._add_version(model, run_id, content)
@@ -400,6 +409,19 @@ def _errors(uri: str) -> Iterator[None]:
         address = uri.replace(place, place.rpartition("@")[2], 1) if place else uri
         reason = shortened(" ".join(str(error).split()).replace(uri, address))
         raise UserError(f"the MLflow store {address} (MLFLOW_TRACKING_URI): {reason}; {REMEDY}") from None
+
+
+@contextmanager
+def _absent_is_none() -> Iterator[None]:
+    """End the block where MLflow has not got what it asks for."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        # By an alias that no version has MLflow's database finds an invalid parameter.
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
 
 
 def shortened(text: str, length: int = 240) -> str:

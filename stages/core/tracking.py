@@ -19,6 +19,11 @@ PARENT_TAG = "mlflow.parentRunId"
 # Part of every key: raise it when a run is to show more or other things, and every run is made anew beside the old.
 LAYOUT = 2
 
+# Of `mlflow ui`.
+HOST = "http://127.0.0.1:5000"
+# The views of an experiment; see `views`.
+TABLE, CURVES = "accuracy_and_gain", "learning_curves"
+
 Kind = Literal["variant", "seed", "baseline", "probe", "attribution", "references"]
 
 
@@ -66,10 +71,11 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Held:
-    """What a store holds of this project: its runs, and the key of each champion by the name of its model."""
+    """What a store holds: the runs of this project, each champion's key by the name of its model, experiments' ids."""
 
     runs: list[StoredRun]
     champions: Mapping[str, str]
+    experiments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -215,3 +221,9 @@ def changes(specs: Iterable[RunSpec], models: Iterable[ModelSpec], held: Held) -
                 result.children.append((min(whole), child))
     result.models.extend(model for model in models if held.champions.get(model.name) != model.key)
     return result
+
+
+def address(experiment_id: str, view: str = TABLE) -> str:
+    """Where `mlflow ui` shows a view of an experiment."""
+    mode = "&compareRunsMode=CHART" if view == CURVES else ""
+    return f"{HOST}/#/experiments/{experiment_id}/runs?viewStateShareKey={view}{mode}"

@@ -8,10 +8,8 @@ import json
 from typing import Any
 
 from stages.core.params import Case
+from stages.core.tracking import CURVES, TABLE
 
-HOST = "http://127.0.0.1:5000"
-
-TABLE, CURVES = "accuracy_and_gain", "learning_curves"
 NAMES = {TABLE: "Accuracy and gain", CURVES: "Learning curves"}
 
 # Columns and their widths in pixels, in their order.
@@ -31,12 +29,6 @@ CHARTS = {
     "Final weights": {"test_accuracy": False, "gain": False, "train_accuracy": False},
     "By epoch": {"epoch/accuracy": True, "epoch/loss": True, "epoch/validation_accuracy": True},
 }
-
-
-def address(experiment_id: str, view: str = TABLE) -> str:
-    """Where `mlflow ui` shows a view of an experiment."""
-    mode = "&compareRunsMode=CHART" if view == CURVES else ""
-    return f"{HOST}/#/experiments/{experiment_id}/runs?viewStateShareKey={view}{mode}"
 
 
 def table() -> dict[str, Any]:

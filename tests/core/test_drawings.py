@@ -62,3 +62,31 @@ def test_an_empty_sheet_is_refused(shade: int) -> None:
     faint[20:30, 20:30] += 30 if shade < 200 else -30
     with pytest.raises(ValueError, match="nothing is drawn on it"):
         drawings.as_digit(Image.fromarray(faint.astype(np.uint8)))
+
+
+@pytest.mark.parametrize("width", [1, 4, 300])
+def test_a_straight_line_however_thin_is_a_digit(width: int) -> None:
+    sheet = np.zeros((400, 400), np.uint8)
+    sheet[50:350, 20 : 20 + width] = 255
+    found = drawings.as_digit(Image.fromarray(sheet))
+    assert found.any(axis=1).sum() == drawings.BOX
+    assert found.max() == 255
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_shades_of_more_than_eight_bits_are_stretched(raw_mnist: Dataset, kind: type) -> None:
+    sheet = drawn(raw_mnist["x_test"][0])
+    shades = 30000 - 20000 * (np.asarray(sheet, np.float64) / 255)
+    deep: np.ndarray = (shades / 40000 if kind is np.float32 else shades).astype(kind)
+    difference = np.abs(drawings.as_digit(Image.fromarray(deep)).astype(float) - drawings.as_digit(sheet))
+    assert difference.mean() < 2
+    with pytest.raises(ValueError, match="nothing is drawn on it"):
+        drawings.as_digit(Image.fromarray(np.full_like(deep, deep[0, 0])))
+
+
+def test_a_picture_that_a_camera_held_sideways_is_turned(raw_mnist: Dataset) -> None:
+    sheet = drawn(raw_mnist["x_test"][0])
+    sideways = sheet.rotate(90, expand=True)
+    # Of EXIF: to be turned by 90 degrees clockwise.
+    sideways.getexif()[0x0112] = 6
+    assert (drawings.as_digit(sideways) == drawings.as_digit(sheet)).all()

@@ -1,8 +1,8 @@
-"""What MLflow's page is told to show; tests/test_ui.py looks at the page."""
+"""What MLflow's page is told to show; tests/test_mlflow.py looks at the page."""
 
 import json
 
-from stages.core import views
+from stages.core import tracking, views
 from stages.core.params import Params
 
 
@@ -14,7 +14,7 @@ def test_an_experiment_has_its_question_and_its_views(settings: Params) -> None:
         assert held["name"] == name
         state = json.loads(held["state"])
         assert state["columnWidths"].keys() == set(state["selectedColumns"])
-        assert view in views.address("7", view)
+        assert view in tracking.address("7", view)
 
 
 def test_every_chart_is_in_a_section() -> None:
