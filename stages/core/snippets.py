@@ -13,7 +13,21 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from stages.core.params import N_CLASSES, Case, RunConfig, resolve, shown
-from stages.core.scripts import HARMLESS, Argument, Array, Made, Model, Problem, Reader, Ref, Unknown, is_number, plain
+from stages.core.scripts import (
+    HARMLESS,
+    MNIST,
+    TRAINING,
+    Argument,
+    Array,
+    Made,
+    Model,
+    Problem,
+    Reader,
+    Ref,
+    Unknown,
+    is_number,
+    plain,
+)
 
 # A script in a question has a few hundred lines at most.
 MOST_BYTES = 200_000
@@ -41,6 +55,8 @@ POSITIONS = {
     "Rescaling": ("scale", "offset"),
 }
 SHAPES = ("input_shape", "input_dim", "shape", "batch_input_shape", "batch_shape")
+# What MNIST's loader gives.
+ROLES = tuple(array.role for pair in MNIST for array in pair)
 DEFAULTS: dict[str, Any] = {
     "input_scale": 1.0,
     "hidden_units": [64],
@@ -108,6 +124,8 @@ def read(text: str, width: int | None = None, semantics: str | None = None) -> S
     UnreadableError
         With every problem of the script.
     """
+    # Python's own ends of lines.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         with warnings.catch_warnings():
             # Of strings such as "\d", on stderr.
@@ -374,7 +392,8 @@ class _Network:
     def compiled(self, run: dict[str, Any]) -> None:
         """Put loss and optimizer into `run`."""
         if self.model.compiled is None:
-            self.problem(self.model.line, "a model without compile before fit", "compile(loss=..., optimizer=...)")
+            line = self.model.fitted[0] if self.model.fitted else self.model.line
+            self.problem(line, "a model without compile before fit", "compile(loss=..., optimizer=...)")
             return
         line, given = self.model.compiled
         loss = given.get("loss", Argument(None, line))
@@ -447,6 +466,8 @@ class _Network:
                 self.problem(argument.line, f"fit: {key} {self.reader.text(argument.value)}", "a whole number")
         x = self.fitted_to(given.get("x"), line, "x")
         y = self.fitted_to(given.get("y"), line, "y")
+        if x and y and x.role is not None and x.role == y.role:
+            self.problem(line, "fit: the same as x and as y", "the images, then their labels")
         if "x" in given:
             self.lines.setdefault("input_scale", given["x"].line)
         if y and y.factor != 1:
@@ -472,6 +493,8 @@ class _Network:
                 else "the digits, or their one-hot rows"
             )
             self.problem(made, what, accepted)
+        elif array.role in ROLES and array.role != TRAINING[name]:
+            self.problem(argument.line, f"fit: {array.role} as {name}", TRAINING[name])
         return array
 
     def check_width(

@@ -43,8 +43,10 @@ def value(text: str) -> Any:
         ("a = 1\nif b:\n    a = 2", Unknown(3)),
         ("a = [1]\na.append(2)", Unknown(2)),
         ("a, b = (1, 2, 3)", Unknown(1)),
-        ("def a():\n    return 1", Unknown(1)),
         ("a = 1\ndel a", Unknown(2)),
+        ("a = [1]\nb = a\nb.append(2)", Unknown(3)),
+        ("a = 1\ndef f():\n    a = 2\nf()", 1),
+        ("a = 1\ndef f():\n    global a\n    a = 2\nf()", Unknown(4)),
     ],
 )
 def test_names_are_followed(text: str, expected: Any) -> None:
@@ -90,6 +92,14 @@ LOADED = "from keras.datasets import mnist\n(x, y), (_, _) = mnist.load_data()\n
         ("a = X.astype('float32') / 2", Array(0.5)),
         ("a = scipy.io.loadmat('ex4data1.mat')['X']", Array()),
         ("a, b = fetch_openml('mnist_784', return_X_y=True)", Array(loaded=True)),
+        ("a = x * 2.0", Array(2, (60_000, 28, 28))),
+        ("a = x.astype('float32') * 2", Array(2, (60_000, 28, 28))),
+        ("a = np.array(x, dtype='float32')", Array(shape=(60_000, 28, 28))),
+        # NumPy's uint8 goes from 255 to 0.
+        ("a = x * 2", Unknown(3)),
+        ("a = 2 * x", Unknown(3)),
+        ("a = x\na *= 2", Unknown(4)),
+        ("a = x / 255 * 255\na = a.astype('uint8')", Unknown(4)),
         # What is not the data any more, or not each example.
         ("a = x - 127", Unknown(3)),
         ("a = 255 / x", Unknown(3)),
@@ -133,7 +143,7 @@ def test_a_model_is_the_same_by_whatever_name() -> None:
         ("m.train_on_batch(X, y)", 2, "train_on_batch: not a method of a model that is read"),
         ("m.layers[0].trainable = False", 2, "m.layers[0].trainable = False: sets a part of the model"),
         ("K.set_value(m.optimizer.lr, 0.1)", 2, "K.set_value(m.optimizer.lr, 0.1): changes how networks are computed"),
-        ("def f(m): pass\nf(m)", 3, "f(m): a function of the script is given the model"),
+        ("def f(m): pass\nf(m)", 3, "f(m): what is not followed is given the model"),
         ("n = Model(a, b)\nn.compile('adam')", 2, "Model: not a model that whichfix reads"),
     ],
 )

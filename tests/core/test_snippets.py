@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import warnings
@@ -226,7 +227,7 @@ def test_a_script_is_read_as_keras_reads_it(changes: list[tuple[int, str]], expe
         ),
         ([(4, "model.add(Dense(64, 'relu', input_dim=400))")], 4, "a network of 400 inputs"),
         ([(4, "model.add(Rescaling(1, offset=-1))")], 4, "Rescaling: offset=-1"),
-        ([(6, "")], 3, "a model without compile before fit"),
+        ([(6, "")], 7, "a model without compile before fit"),
         ([(6, "model.compile(loss='categorical_crossentropy')")], 6, "optimizer 'rmsprop'"),
         ([(6, "model.compile(SGD(0.1, momentum=0.9), 'categorical_crossentropy')")], 6, "sgd: momentum=0.9"),
         ([(6, "model.compile(SGD(lr=0), 'categorical_crossentropy')")], 6, "optimizer.learning_rate: 0.0"),
@@ -263,6 +264,190 @@ def test_what_cannot_be_trained_is_named_by_its_line(changes: list[tuple[int, st
     found = problems(script(*changes), 784)
     assert [(problem.line, problem.what) for problem in found] == [(line, what)]
     assert found[0].accepted
+
+
+# What stands between building and training, with all that it could touch.
+BEFORE = """\
+from keras.models import Sequential
+from keras.layers import Dense
+from keras.datasets import mnist
+import numpy as np
+(x, y), (x_test, y_test) = mnist.load_data()
+x = x.reshape(60000, 784).astype('float32') / 255
+l = Dense(64, activation='relu', input_shape=(784,))
+model = Sequential([l])
+model.add(Dense(10, activation='softmax'))
+"""
+AFTER = """
+model.compile(loss='sparse_categorical_crossentropy', optimizer='sgd')
+model.fit(x, y)
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The model, by other names, or where it is not followed.
+        "def more(): model.add(Dense(32))\nmore()",
+        "def a(): b()\ndef b(): model.add(Dense(3))\na()",
+        "def f():\n  def g(): model.add(Dense(3))\n  g()\nf()",
+        "def f(m=model): m.add(Dense(2))\nf()",
+        "async def f(): model.add(Dense(2))\nimport asyncio; asyncio.run(f())",
+        "@go\ndef more(): model.add(Dense(3))",
+        "if True:\n  def more(): model.add(Dense(32))\nmore()",
+        "class A:\n  def go(self): model.add(Dense(3))\nA().go()",
+        "class A: z = model.add(Dense(2))",
+        "f = lambda: model.add(Dense(3))\nf()",
+        "fs = [lambda: model.add(Dense(3))]\nfs[0]()",
+        "np.vectorize(lambda v: model.add(Dense(3)))(3)",
+        "add = model.add; add(Dense(32))",
+        "list(map(model.add, [Dense(3)]))",
+        "[g(Dense(3)) for g in [model.add]]",
+        "getattr(model, 'add')(Dense(3))",
+        "setattr(model, 'layers', [])",
+        "type(model).add(model, Dense(2))",
+        "Sequential.add(model, Dense(2))",
+        "from functools import partial\npartial(model.add, Dense(2))()",
+        "from helper import grow; grow(model)",
+        "grow(model)",
+        "grow(*[model])",
+        "grow(m=(1, model))",
+        "for i in y: g(model)",
+        "with grow(model): pass",
+        "assert model.add(Dense(3)) is None",
+        "ms = [model]\nfor m in ms: m.add(Dense(3))",
+        "d = {'m': model}; d['m'].add(Dense(2))",
+        "s.model = model; s.model.add(Dense(3))",
+        "m = Sequential()\nm.add(model)",
+        "m = Sequential(model.layers)",
+        "exec('model.add(Dense(3))')",
+        "globals()['model'].add(Dense(2))",
+        "if __name__ != '__main__':\n  model.add(Dense(3))",
+        "if __name__ == 'x':\n  model.add(Dense(3))",
+        "try:\n  pass\nexcept E:\n  model.add(Dense(2))",
+        "match 1:\n  case _: model.add(Dense(3))",
+        # What the model has.
+        "model.layers.pop()",
+        "model.layers[0].set_weights(w)",
+        "model.get_layer('a').trainable = False",
+        "for k in model.layers: k.trainable = False",
+        "del model.layers[0]",
+        "model.optimizer.lr = 3",
+        "l.trainable = False",
+        "k = l; k.trainable = False",
+        "for k in [l]: k.trainable = False",
+        "def f():\n  l.trainable = False\nf()",
+        "setattr(l, 'trainable', False)",
+        "l.set_weights(w)",
+        "import keras\nkeras.layers.Dense = 3",
+        # The data.
+        "def scale(): global x; x = x/255\nscale()",
+        "def prep(v): v[:] = 0\nprep(x)",
+        "def f():\n  v = x\n  v[0] = 1\nf()",
+        "def mk(v):\n  def g(): v[:] = 0\n  return g\nmk(x)()",
+        "import helper; helper.prep(x)",
+        "prep(x[0])",
+        "np.divide(x, 255, out=x)",
+        "np.divide(x, 255, x)",
+        "np.copyto(x, 0)",
+        "x.sort()",
+        "s = x.sort; s()",
+        "y.fill(0)",
+        "x[x > 1] = 0",
+        "x.T[0] = 2",
+        "v = x[:100]; v /= 255",
+        "v = x; v /= 255",
+        "v = x.reshape(-1, 28, 28); v *= 2.0",
+        "for i in range(3):\n  v = x[i]\n  v /= 255",
+        "while True:\n  x /= 2\n  break",
+        "s['a'] = x; s['a'] /= 2",
+        "x = np.array(x * 255, dtype='uint8')",
+        "x = x.reshape(60000, 784, order='F')",
+    ],
+)
+def test_whatever_may_touch_the_model_or_the_data_and_is_not_known_is_refused_by_line(text: str) -> None:
+    found = problems(BEFORE + text + AFTER)
+    first = BEFORE.count("\n") + 1
+    assert all(first <= problem.line <= first + text.count("\n") for problem in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print(model.summary(), len(model.layers))",
+        "from keras.utils import plot_model\nplot_model(model, to_file='m.png')",
+        "def plot(history):\n  plt.plot(history.history['acc'])\n  plt.show()",
+        "def accuracy(a, b):\n  return (np.argmax(model.predict(a), 1) == b).mean()",
+        "def show(image):\n  plt.imshow(image.reshape(28, 28))\nshow(x[0])",
+        "def build():\n  model = Sequential()\n  model.add(Dense(3))\n  return model",
+        "class Holder:\n  def __init__(self, model):\n    self.model = model",
+        "if __name__ == '__main__':\n  print('training')",
+        "import matplotlib.pyplot as plt\nfor i in range(9):\n  plt.imshow(x[i].reshape(28, 28), cmap='gray')",
+        "fig, axes = plt.subplots(3, 3)\nfor i in range(9):\n  axes[i].imshow(x[i])\n  axes[i].axis('off')",
+        "for i in range(2):\n  print(model.predict(x[i:i+1]))",
+        "print(model.get_weights()[0].shape, model.layers[0].get_weights())",
+        "print(x.shape, np.unique(y), x.mean(), np.max(x), f'{y[:10]} {model.name}')",
+        "x_test = x_test.reshape(10000, 784).astype('float32')\nx_test /= 255",
+        "import os, random\nos.environ['A'] = '2'\nrandom.seed(1)\nnp.random.seed(7)\ntf.random.set_seed(3)",
+        "plt.rcParams['figure.figsize'] = (3, 3)",
+        "with open('a') as f:\n  f.write(model.to_json())",
+        "assert x.shape == (60000, 784)",
+        "callbacks = []\ncallbacks.append(3)",
+    ],
+)
+def test_what_ordinary_scripts_do_besides_is_passed_over(text: str) -> None:
+    expected = snippets.read(BEFORE + AFTER).run
+    assert snippets.read(BEFORE + text + AFTER).run == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print(model.evaluate(x_test, y_test)[1])",
+        "model.save('m.h5')\ndel model",
+        "def plot(h):\n  plt.plot(h.history['acc'])\nplot(model.history)",
+        "for i in range(3):\n  if model.predict(x_test[i:i+1]).argmax() != y_test[i]:\n    print(i)",
+    ],
+)
+def test_what_ordinary_scripts_do_afterwards_is_passed_over(text: str) -> None:
+    assert snippets.read(BEFORE + AFTER + text).run == snippets.read(BEFORE + AFTER).run
+
+
+COMPILE = "model.compile(loss='categorical_crossentropy', optimizer='sgd')"
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ([(7, "model.fit(X, y); model.add(Dense(3))")], [(7, "add: after fit")]),
+        ([(7, "model.fit(X, y)\nmodel.compile('adam', 'mse')")], [(8, "compile: after fit")]),
+        (
+            [(6, "model.fit(X, y)"), (7, COMPILE)],
+            [(6, "a model without compile before fit"), (7, "compile: after fit")],
+        ),
+        ([(6, f"{COMPILE}; model.add(Dense(3))")], [(6, "add: after compile")]),
+    ],
+)
+def test_what_comes_in_another_order_is_named(changes: list[tuple[int, str]], found: list[tuple[int, str]]) -> None:
+    assert whats(script(*changes)) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("x, y_test", ["fit: the labels of the test split as y"]),
+        ("x, to_categorical(y_test)", ["fit: the labels of the test split as y"]),
+        ("x_test.reshape(10000, 784) / 255, y", ["fit: the images of the test split as x"]),
+        (
+            "y, x.astype('float32')",
+            ["fit: the images of the training split as y", "fit: the labels of the training split as x"],
+        ),
+        ("X, X", ["fit: the same as x and as y"]),
+    ],
+)
+def test_images_and_labels_test_and_training_split_are_told_apart(given: str, found: list[str]) -> None:
+    text = BEFORE.replace(".astype('float32') / 255", "") + AFTER.replace("x, y", given)
+    assert whats(text) == [(text.count("\n"), what) for what in found]
 
 
 def test_all_problems_come_at_once_by_line() -> None:
@@ -455,7 +640,7 @@ def check(text: str) -> bool:
     except snippets.UnreadableError as error:
         found = error.problems
     for problem in found:
-        assert 1 <= problem.line <= text.count("\n") + 1
+        assert 1 <= problem.line <= len(re.findall(r"\r\n?|\n", text)) + 1
         assert (problem.what + problem.accepted).isprintable()
     return not found
 
