@@ -245,25 +245,27 @@ def write(draft: Draft) -> None:
     # Through a link, to the file itself.
     path = PARAMS.resolve()
     # Somebody may have edited it while questions were answered.
-    params.load(PARAMS)
+    loaded = params.load(PARAMS)
+    for key, name, there in (("cases", draft.name, loaded.cases), ("variants", draft.variant, loaded.variants)):
+        if name in there:
+            raise UserError(f"{PARAMS}: {key}.{name}: is there already; expected another name; nothing is written")
     text = path.read_bytes().decode()
     try:
         text = yaml_text.insert(text, "cases", draft.name, draft.block)
         text = yaml_text.insert(text, "variants", draft.variant, draft.point)
     except ValueError as error:
         raise UserError(f"{PARAMS}: {error}; expected cases and variants as blocks; nothing is written") from None
-    with TemporaryDirectory() as folder:
-        # As every stage will read it.
-        candidate = Path(os.path.relpath(Path(folder) / PARAMS.name))
-        candidate.write_bytes(text.encode())
-        try:
-            params.load(candidate)
-        except UserError as error:
-            raise UserError(str(error).replace(str(candidate), str(PARAMS), 1)) from None
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        scratch.write(path, text.encode())
-        path.chmod(mode)
+        # Where a link leads may be another disk, to which nothing can be renamed.
+        with TemporaryDirectory(dir=path.parent if PARAMS.is_symlink() else None) as folder:
+            candidate = Path(os.path.relpath(Path(folder) / PARAMS.name))
+            candidate.write_bytes(text.encode())
+            # As every stage will read it.
+            params.load(candidate)
+            candidate.chmod(stat.S_IMODE(path.stat().st_mode))
+            candidate.replace(path)
+    except UserError as error:
+        raise UserError(str(error).replace(str(candidate), str(PARAMS), 1)) from None
     except OSError as error:
         raise UserError(f"{PARAMS}: {error.strerror}; mend that, then run this again") from None
 

@@ -104,10 +104,10 @@ def test_every_problem_of_a_script_is_a_line_with_its_place(folder: Path, refuse
     (folder / "my.py").write_text(text.replace("model=Sequential()", "model=Sequential([Conv2D(3)])"), encoding="utf-8")
     lines = refused("mine", "--from=my.py", "--dataset=mnist", *GIVEN).splitlines()
     assert lines == [
-        "my.py:3: Conv2D: not a layer that whichfix trains; accepted: Activation, Dense, Flatten, Input, InputLayer,"
+        "my.py:4: Conv2D: not a layer that whichfix trains; accepted: Activation, Dense, Flatten, Input, InputLayer,"
         " ReLU, Rescaling, Softmax",
-        "my.py:4: a network of 400 inputs; accepted: 784, as the dataset has",
-        "my.py:6: optimizer 'rmsprop'; accepted: adam, sgd",
+        "my.py:5: a network of 400 inputs; accepted: 784, as the dataset has",
+        "my.py:7: optimizer 'rmsprop'; accepted: adam, sgd",
     ]
 
 
@@ -181,6 +181,32 @@ def test_a_file_keeps_its_mode_and_a_link_stays_one(folder: Path, new: Command) 
     assert (folder / "params.yaml").is_symlink()
     assert (folder / "real.yaml").stat().st_mode & 0o777 == 0o600
     assert "mine" in written().cases
+
+
+def test_the_new_file_has_the_mode_before_it_has_the_name(
+    folder: Path, new: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "params.yaml").chmod(0o600)
+    modes = []
+    replace = Path.replace
+
+    def recorded(path: Path, target: Path) -> Path:
+        modes.append((path.stat().st_mode & 0o777, target.name))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", recorded)
+    new("mine", f"--from={SNIPPETS / 'ex4.py'}", "--dataset=ex4", *GIVEN)
+    assert modes == [(0o600, "params.yaml")]
+
+
+def test_a_case_that_came_while_questions_were_answered_stays_as_it_is(folder: Path, new: Command) -> None:
+    content = YAML(typ="safe").load(folder / "params.yaml")
+    new("mine", f"--from={SNIPPETS / 'ex4.py'}", "--dataset=ex4", *GIVEN)
+    before = (folder / "params.yaml").read_bytes()
+    with pytest.raises(errors.UserError) as caught:
+        case.write(case.Draft("mine", content["cases"]["ex4"], content))
+    assert str(caught.value).startswith("params.yaml: cases.mine: is there already; expected another name")
+    assert (folder / "params.yaml").read_bytes() == before
 
 
 def test_no_script_is_run(folder: Path, new: Command) -> None:
@@ -282,7 +308,7 @@ def test_with_a_script_what_is_not_given_is_asked_for(folder: Path) -> None:
     assert "Dataset [mnist/ex4] (ex4): " in shown
     assert (code, shown.splitlines()[-1]) == (
         1,
-        f"error: {SNIPPETS / 'ex4.py'}:4: a network of 400 inputs; accepted: 784, as the dataset has",
+        f"error: {SNIPPETS / 'ex4.py'}:5: a network of 400 inputs; accepted: 784, as the dataset has",
     )
     shown, code = talk(folder, ["", "", "https://x"], "mine", script)
     assert code == 0, shown

@@ -1,5 +1,6 @@
-# Of the question https://datascience.stackexchange.com/questions/38604, its lines set one below the other.
-# Licence: CC BY-SA 4.0, https://creativecommons.org/licenses/by-sa/4.0/
+# From the question https://datascience.stackexchange.com/questions/38604, by its author.
+# Licence: CC BY-SA 4.0, https://creativecommons.org/licenses/by-sa/4.0/, not this repository's.
+# Changed: reformatted; these lines added.
 input_nodes = 784
 hl1_nodes = 64
 output_nodes = 1
