@@ -1,7 +1,8 @@
 """A Python script, never run -> the Sequential that it builds, compiles and fits, as far as names can be followed.
 
 Names bound to numbers, layers, optimizers and arrays are followed from the first statement to the last, by the
-signatures of Keras 1, 2 and 3. What cannot matter to training is passed over.
+signatures of Keras 1, 2 and 3. What cannot matter to training is passed over; what may change a model or data in a way
+that is not followed is refused, or the data given up.
 """
 
 import ast
@@ -581,7 +582,7 @@ class Reader:
             return True
         if isinstance(callee, Ref):
             return callee.root in (*MODULES, *dir(builtins)) or name in LEAVING or name[:1].isupper()
-        return isinstance(owner, Array) or any(isinstance(one, Thing) for one in self.reach(owner))
+        return False
 
     def use(self, function: Function, given: frozenset[Any]) -> None:
         """Give up and refuse what a function of the script may do, its parameters being of what is `given`."""

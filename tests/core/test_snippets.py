@@ -352,6 +352,7 @@ model.fit(x, y)
         "np.divide(x, 255, out=x)",
         "np.divide(x, 255, x)",
         "np.copyto(x, 0)",
+        "x.clip(0, 1, x)",
         "x.sort()",
         "s = x.sort; s()",
         "y.fill(0)",
