@@ -265,7 +265,7 @@ def test_track_run_again_finds_every_run(divergent: Miniature, monkeypatch: pyte
     monkeypatch.chdir(divergent.folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     call("track")
-    assert capsys.readouterr().out == "MLflow store is up to date\nreport: reports/index.html\n"
+    assert capsys.readouterr().out.startswith("MLflow store is up to date\n")
 
 
 def test_a_baseline_of_extreme_settings_is_a_result_too(divergent: Miniature, metrics: dict[str, Any]) -> None:

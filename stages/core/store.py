@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "mlflow.db"
 ALIAS = "champion"
+# Before the id of a model, the source of its version.
+MODELS = "models:/"
 # The folder of artifacts beside an SQLite file; MLflow's own default is called so too.
 ARTIFACTS = "mlruns"
 # The code of a model, and what it imports.
@@ -51,13 +53,13 @@ STORED_RUNS = """
 """
 
 # A champion whose run or model is deleted is none.
-CHAMPIONS = """
+CHAMPIONS = f"""
     SELECT versions.name, tags.value
     FROM model_versions AS versions
     JOIN registered_model_aliases AS aliases USING (name, version)
     JOIN model_version_tags AS tags ON tags.name = versions.name AND tags.version = versions.version AND tags.key = ?
     JOIN runs ON runs.run_uuid = versions.run_id AND runs.lifecycle_stage = 'active'
-    JOIN logged_models AS models ON versions.source = 'models:/' || models.model_id
+    JOIN logged_models AS models ON versions.source = '{MODELS}' || models.model_id
     WHERE aliases.alias = ? AND models.lifecycle_stage = 'active'
 """
 
@@ -197,7 +199,7 @@ class Store:
     def _is_whole(self, version: Any) -> bool:
         """Whether the run and the model that a version is of are there."""
         with _absent_is_none():
-            self.client.get_logged_model(version.model_id)
+            self.client.get_logged_model(_model_id(version))
             return bool(self.client.get_run(version.run_id).info.lifecycle_stage == "active")
         return False
 
@@ -218,7 +220,7 @@ class Store:
         with _errors(self.uri):
             version = self.client.get_model_version_by_alias(name, ALIAS)
             # Its code, which is this project's, stays where it is.
-            place = self.client.get_logged_model(str(version.model_id)).artifact_location
+            place = self.client.get_logged_model(_model_id(version)).artifact_location
             found = {
                 file: Path(artifacts.download_artifacts(f"{place}/artifacts/{file}", None, None, str(folder)))
                 for file in (champion.ARRAYS, champion.SETTINGS)
@@ -304,12 +306,12 @@ class Store:
             own = [version for version in versions if version.tags.get(KEY_TAG) == model.key]
             number = next((version.version for version in own if self._is_whole(version)), None)
             if number is None:
-                self._discard(model, {version.model_id for version in own})
+                self._discard(model, {_model_id(version) for version in own})
                 number = self._add_version(model, run_id, content)
             self.client.set_registered_model_alias(model.name, ALIAS, number)
         return str(number)
 
-    def _discard(self, model: ModelSpec, registered: set[str | None]) -> None:
+    def _discard(self, model: ModelSpec, registered: set[str]) -> None:
         """Delete what a `track` left of `model` that was killed before it came to a version."""
         experiment = self.experiments[model.run.case]
         for left in self.client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{model.key}'"):
@@ -328,7 +330,7 @@ class Store:
         self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
         return self.client.create_model_version(
-            model.name, f"models:/{model_id}", run_id, tags, description=content.card, model_id=model_id
+            model.name, f"{MODELS}{model_id}", run_id, tags, description=content.card, model_id=model_id
         ).version
 
     def _name(self, model: ModelSpec) -> None:
@@ -409,6 +411,11 @@ def _errors(uri: str) -> Iterator[None]:
         address = uri.replace(place, place.rpartition("@")[2], 1) if place else uri
         reason = shortened(" ".join(str(error).split()).replace(uri, address))
         raise UserError(f"the MLflow store {address} (MLFLOW_TRACKING_URI): {reason}; {REMEDY}") from None
+
+
+def _model_id(version: Any) -> str:
+    # Of a version that is found by its alias MLflow tells no more.
+    return str(version.source).removeprefix(MODELS)
 
 
 @contextmanager
