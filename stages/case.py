@@ -20,7 +20,7 @@ from rich.prompt import InvalidResponse, PromptBase
 from rich.text import Text
 from ruamel.yaml import YAML
 
-from stages.core import errors, params, scratch, scripts, snippets, yaml_text
+from stages.core import errors, params, scripts, snippets, yaml_text
 from stages.core.errors import UserError
 
 PARAMS = Path("params.yaml")
@@ -392,5 +392,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with errors.one_line(), scratch.folder():
-        main()
+    errors.run(main, timed=False)

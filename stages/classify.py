@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from stages.core import champion, drawings, errors, params, scratch, store
+from stages.core import champion, drawings, errors, params, scratch, store, tracking
 from stages.core.errors import UserError
 
 # Of those that Pillow reads, the ones that people draw in; others run programs.
@@ -72,10 +72,10 @@ def main() -> None:
     opened = store.Store(store.tracking_uri())
     for case in [options.case] if options.case else cases:
         with tempfile.TemporaryDirectory() as folder:
-            files, version = opened.champion(f"whichfix-{case}", Path(folder))
+            files, version = opened.champion(tracking.model_name(case), Path(folder))
         for path, answer in zip(options.pictures, champion.answers(files, digits).itertuples(), strict=True):
             print(f"{path}: {answer.digit} (confidence {answer.confidence:.3f}, {version})")
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run(main, timed=False)

@@ -62,6 +62,15 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes] | Non
         time.sleep(0.1)
 
 
+def responds(address: str) -> bool:
+    """Whether a server answers at `address`, and that all is well."""
+    try:
+        with urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
@@ -140,15 +149,8 @@ def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
     options = ["--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
-    def answers() -> bool:
-        try:
-            with urlopen(f"{address}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
     with server([*command, *options], folder, env={**PLAIN, "MLFLOW_DISABLE_TELEMETRY": "true"}) as process:
-        wait_until(answers, process)
+        wait_until(lambda: responds(f"{address}/health"), process)
         yield address
 
 

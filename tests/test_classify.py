@@ -1,6 +1,8 @@
 """Pictures that a user drew, read by the champions of the store."""
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,6 +58,14 @@ def test_the_digits_are_written_as_mlflow_takes_them(pictures: Path, capsys: pyt
     written = json.loads(Path("digits.json").read_text(encoding="utf-8"))
     expected = [classify.read_picture(Path(name)).tolist() for name in ("one.png", "box.jpg")]
     assert written == {"inputs": expected}
+
+
+def test_it_leaves_no_file_but_those_that_are_asked_for(pictures: Path, root: Path) -> None:
+    (pictures / "stages").symlink_to(root / "stages")
+    before = set(pictures.rglob("*"))
+    command = [sys.executable, "-m", "stages.classify", "--json", "drawn.json", str(pictures / "one.png")]
+    subprocess.run(command, cwd=pictures, check=True)
+    assert set(pictures.rglob("*")) - before == {pictures / "drawn.json"}
 
 
 def test_what_is_no_picture_of_a_digit_is_refused(pictures: Path) -> None:

@@ -173,15 +173,8 @@ def test_mlflow_serves_the_champion(folder: Path, client: MlflowClient, tmp_path
     command = ["mlflow", "models", "serve", "-m", "models:/whichfix-ex4@champion", "--env-manager", "local"]
     body = json.dumps({"inputs": raw_digits()["x_test"].tolist()}).encode()
 
-    def answers() -> bool:
-        try:
-            with urlopen(f"{address}/ping", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
     with servers.server([*command, "--port", str(port)], tmp_path, env=environment(folder)) as process:
-        servers.wait_until(answers, process)
+        servers.wait_until(lambda: servers.responds(f"{address}/ping"), process)
         request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
         with urlopen(request, timeout=30) as answer:
             found = json.loads(answer.read())["predictions"]

@@ -15,15 +15,19 @@ class UserError(Exception):
     """What was wrong, where, what was expected and what to do, in one line."""
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`, see `one_line`; what it has in temporary files is gone when it ends."""
+def run(main: Callable[[], None], *, timed: bool = True) -> None:
+    """Run the `main` of a stage, see `one_line`; what it has in temporary files is gone when it ends.
+
+    That of a tool is not `timed`: what it is given is no name.
+    """
     timings.started()
     # Where the locale's encoding lacks a letter, a sign stands for it: no stage may end over what it says.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     with one_line(), scratch.folder():
         main()
-        timings.write()
+        if timed:
+            timings.write()
 
 
 @contextmanager

@@ -186,14 +186,15 @@ class Store:
 
     def held(self, models: Iterable[ModelSpec]) -> Held:
         """What the store holds: the runs of the experiments that are open, and who is champion of `models`."""
-        champions = {model.name: key for model in models if (key := self._champion(model.name))}
+        versions = {model.name: self._champion(model.name) for model in models}
+        champions = {name: version.tags[KEY_TAG] for name, version in versions.items() if version}
         return Held(self.runs(), champions, self.experiments)
 
-    def _champion(self, name: str) -> str | None:
+    def _champion(self, name: str) -> Any:
+        """The version of this project that is champion of the registered model `name`, or None."""
         with _errors(self.uri), _absent_is_none():
             version = self.client.get_model_version_by_alias(name, ALIAS)
-            key: str | None = version.tags.get(KEY_TAG)
-            return key if self._is_whole(version) else None
+            return version if KEY_TAG in version.tags and self._is_whole(version) else None
         return None
 
     def _is_whole(self, version: Any) -> bool:
@@ -215,10 +216,11 @@ class Store:
 
         from stages.core import champion
 
-        if self._champion(name) is None:
-            raise UserError(f"the MLflow store {self.uri} has no {ALIAS} of {name}; `dvc repro track` registers it")
+        version = self._champion(name)
+        if version is None:
+            address = _without_password(self.uri)
+            raise UserError(f"the MLflow store {address} has no {ALIAS} of {name}; `dvc repro track` registers it")
         with _errors(self.uri):
-            version = self.client.get_model_version_by_alias(name, ALIAS)
             # Its code, which is this project's, stays where it is.
             place = self.client.get_logged_model(_model_id(version)).artifact_location
             found = {
@@ -406,11 +408,15 @@ def _errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        # A password in the address is nobody's to read.
-        place = urlsplit(uri).netloc
-        address = uri.replace(place, place.rpartition("@")[2], 1) if place else uri
+        address = _without_password(uri)
         reason = shortened(" ".join(str(error).split()).replace(uri, address))
         raise UserError(f"the MLflow store {address} (MLFLOW_TRACKING_URI): {reason}; {REMEDY}") from None
+
+
+def _without_password(uri: str) -> str:
+    # It is nobody's to read.
+    place = urlsplit(uri).netloc
+    return uri.replace(place, place.rpartition("@")[2], 1) if place else uri
 
 
 def _model_id(version: Any) -> str:

@@ -174,6 +174,11 @@ def run_specs(
     return specs
 
 
+def model_name(case: str) -> str:
+    """What the model of `case` is registered as; on a shared server others may have one that is called as the case."""
+    return f"whichfix-{case}"
+
+
 def model_specs(runs: Iterable[RunSpec], metrics: Mapping[str, Any]) -> list[ModelSpec]:
     """The champion of each case: the variant with the best mean accuracy on the test split, by its first seed.
 
@@ -191,7 +196,7 @@ def model_specs(runs: Iterable[RunSpec], metrics: Mapping[str, Any]) -> list[Mod
     for case, (_, run) in best.items():
         seed = run.children[0].seed
         assert seed is not None
-        specs.append(ModelSpec(f"whichfix-{case}", run, seed, content_key("model", run.key, seed)))
+        specs.append(ModelSpec(model_name(case), run, seed, content_key("model", run.key, seed)))
     return specs
 
 

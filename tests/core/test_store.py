@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from stages.core import store
+from stages.core.errors import UserError
 from stages.core.run_content import Content
 from stages.core.tracking import KEY_TAG, PARENT_TAG, StoredRun
 
@@ -94,6 +95,15 @@ def test_the_address_is_that_of_the_environment_else_mlflow_db_here(
 )
 def test_artifacts_are_missed_where_they_would_be_on_this_machine(address: str, exist: bool, tmp_path: Path) -> None:
     assert store.artifacts_exist(StoredRun("id", "key", True, None, address.format(tmp_path))) == exist
+
+
+def test_a_store_without_champion_is_told_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = store.Store("http://me:secret@mlflow.example:5000")
+    monkeypatch.setattr(opened, "_champion", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"^the MLflow store http://mlflow\.example:5000 has no champion of whichfix-ex4;"
+    ):
+        opened.champion("whichfix-ex4", tmp_path)
 
 
 def test_metrics_are_sent_in_parts_that_mlflow_takes(uri: str) -> None:
