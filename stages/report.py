@@ -1,17 +1,24 @@
 """evaluate's and attribute's files -> reports/: the page, the README's figure, and the effects as plot data."""
 
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import vl_convert
-
 from stages.core import bars, errors, files, findings, pages, params, progress, readme_figure
+from stages.core.errors import LESS_MEMORY, UserError
 
 REPORTS = Path("reports")
 PAGE = REPORTS / "index.html"
 ATTRIBUTION = Path("attribution")
-# What of Vega the page uses.
-RUNTIME = "window.vegaEmbed = vegaEmbed;"
+# Prints what of Vega the page uses; where nobody reads it any more, it ends without a word.
+BUNDLE = """
+import signal
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+import vl_convert
+print(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), end="")
+"""
 
 
 def read_results(cases: Iterable[str]) -> pages.Results:
@@ -32,17 +39,39 @@ def read_results(cases: Iterable[str]) -> pages.Results:
     )
 
 
+@contextmanager
+def bundling() -> Iterator[Callable[[], str]]:
+    """Make the charts' JavaScript in a process beside this one, until the block ends: it takes as long as all the rest.
+
+    Gives a function that waits for it; it raises a `UserError` where that process was killed or failed.
+    """
+    # In a group of its own: Ctrl-C is for the stage to tell.
+    command = [sys.executable, "-X", "utf8", "-c", BUNDLE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", process_group=0) as process:
+
+        def bundled() -> str:
+            script, _ = process.communicate()
+            if process.returncode:
+                raise UserError(f"the process that bundles the charts' JavaScript ended early; {LESS_MEMORY}")
+            return script
+
+        try:
+            yield bundled
+        finally:
+            process.kill()
+
+
 def main() -> None:
     """Write the report."""
     parameters = params.load()
-    results = read_results(parameters.cases)
-    panels = [
-        readme_figure.Panel(case.title, pages.LABELS[case.judged_by], results.effects[name][case.judged_by])
-        for name, case in parameters.cases.items()
-    ]
-    with bars.bar("report", 2) as bar:
-        files.write_text(PAGE, pages.page(parameters, results, vl_convert.javascript_bundle(RUNTIME)))
+    with bundling() as bundled, bars.bar("report", 2) as bar:
+        results = read_results(parameters.cases)
+        files.write_text(PAGE, pages.page(parameters, results, bundled))
         bar.advance()
+        panels = [
+            readme_figure.Panel(case.title, pages.LABELS[case.judged_by], results.effects[name][case.judged_by])
+            for name, case in parameters.cases.items()
+        ]
         files.write_bytes(REPORTS / "figure.svg", readme_figure.svg(panels))
         bar.advance()
     for name, effects in results.effects.items():

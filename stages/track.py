@@ -53,7 +53,7 @@ def experiment_name() -> str | None:
     return os.environ.get("DVC_EXP_NAME")
 
 
-# stages.core.files would do, but that it imports pandas.
+# stages.core.files would do, but that it imports NumPy.
 def _text(path: Path | str) -> str:
     return locked.read(Path(path)).decode()
 

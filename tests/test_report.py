@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from miniature import Miniature
 from ruamel.yaml import YAML
 from selenium import webdriver
 
+from stages import report
 from stages.core import files, pages
+from stages.core.errors import UserError
 
 AXE = ".axe/node_modules/axe-core/axe.min.js"
 WIDTHS = {"desktop": 1280, "phone": 375}
@@ -33,6 +36,19 @@ def test_the_report_is_the_same_bytes_in_another_process(miniature: Miniature, r
     subprocess.run([sys.executable, "-m", "stages.report"], cwd=tmp_path, env=environment, check=True)
     for out in outs:
         assert (tmp_path / out).read_bytes() == (miniature.folder / out).read_bytes()
+
+
+def test_a_bundling_that_ends_early_is_one_line_and_one_that_is_not_needed_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(report, "BUNDLE", "import os; os.kill(os.getpid(), 9)")
+    with report.bundling() as bundled, pytest.raises(UserError, match="bundles the charts' JavaScript ended early"):
+        bundled()
+    monkeypatch.setattr(report, "BUNDLE", "import time; time.sleep(600)")
+    started = time.monotonic()
+    with pytest.raises(KeyError), report.bundling():
+        raise KeyError
+    assert time.monotonic() - started < 60
 
 
 def test_the_report_names_no_place_of_this_machine(miniature: Miniature) -> None:

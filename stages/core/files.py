@@ -10,13 +10,16 @@ import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from safetensors import numpy as safetensors
 
 from stages.core import locked, scratch, timings
+
+# The stages that read no table need not wait for its import.
+if TYPE_CHECKING:
+    import pandas as pd
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -60,18 +63,20 @@ def read_json(path: Path) -> Any:
         return json.loads(content)
 
 
-def csv_text(table: pd.DataFrame) -> str:
+def csv_text(table: "pd.DataFrame") -> str:
     """`table` as CSV without its index; a missing value is an empty cell, infinities are ``inf`` and ``-inf``."""
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` in the form of `csv_text`."""
     write_text(path, csv_text(table))
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> "pd.DataFrame":
     """The table that `write_csv` wrote, its floats to the last bit."""
+    import pandas as pd
+
     content = locked.read(path)
     with locked.parsing(path, "a table, as CSV"):
         return pd.read_csv(io.BytesIO(content))

@@ -1,7 +1,7 @@
 """The report's page: results -> one HTML file that loads nothing else."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,19 +296,20 @@ def environment() -> Environment:
     return templates
 
 
-def page(parameters: Params, results: Results, runtime: str) -> str:
-    """The page as HTML; `runtime` is the JavaScript that draws the charts.
+def page(parameters: Params, results: Results, get_runtime: Callable[[], str]) -> str:
+    """The page as HTML; `get_runtime`, called when all else is made, gives the JavaScript that draws the charts.
 
     Raises
     ------
     ValueError
-        When `runtime` would end the script element that holds it.
+        When the JavaScript would end the script element that holds it.
     """
-    if "</script" in runtime.lower() or "<!--" in runtime:
-        raise ValueError("the charts' runtime cannot stand inside a script element")
     cases = [case_view(parameters, name, results) for name in parameters.cases]
     specs = {key: spec for case in cases for curve in case["curves"] for key, spec in curve["charts"].items()}
     template = environment().get_template("report.html")
+    runtime = get_runtime()
+    if "</script" in runtime.lower() or "<!--" in runtime:
+        raise ValueError("the charts' runtime cannot stand inside a script element")
     return (
         template.render(
             cases=cases,

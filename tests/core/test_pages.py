@@ -132,7 +132,9 @@ class Page(HTMLParser):
 def page_of(settings: params.Params, n_fixes: int = 2, n_seeds: int = 2, **options: Any) -> str:
     finite = options.pop("finite", True)
     parameters = one_case(settings, n_fixes, seeds=list(range(n_seeds)), **options)
-    return pages.page(parameters, results_of(parameters, cells_of(n_fixes, n_seeds), finite=finite), "let runtime;")
+    return pages.page(
+        parameters, results_of(parameters, cells_of(n_fixes, n_seeds), finite=finite), lambda: "let runtime;"
+    )
 
 
 def test_the_page_is_the_same_each_time(settings: params.Params) -> None:
@@ -175,7 +177,7 @@ def test_text_of_params_is_escaped_wherever_it_stands(settings: params.Params) -
     content["cases"]["ex4"]["source"] = "https://x/?a=1&copy='onclick='b"
     content["cases"]["ex4"]["fixes"]["a"]["why"] = MARKUP
     parameters = params.Params.model_validate(content)
-    text = pages.page(parameters, results_of(parameters, cells_of(2, 2)), "")
+    text = pages.page(parameters, results_of(parameters, cells_of(2, 2)), str)
     assert MARKUP not in text
     page = Page(text)
     assert [tag for tag, _ in page.elements].count("script") == 3
@@ -197,7 +199,7 @@ def test_no_text_of_a_chart_ends_the_script_that_holds_it() -> None:
 def test_a_runtime_that_would_end_its_script_is_refused(settings: params.Params, runtime: str) -> None:
     parameters = one_case(settings, 0, seeds=[0])
     with pytest.raises(ValueError, match="runtime"):
-        pages.page(parameters, results_of(parameters, cells_of(0, 1)), runtime)
+        pages.page(parameters, results_of(parameters, cells_of(0, 1)), lambda: runtime)
 
 
 def test_the_page_loads_nothing(settings: params.Params) -> None:
@@ -213,7 +215,7 @@ def test_the_page_loads_nothing(settings: params.Params) -> None:
 def test_the_cells_of_the_results_hold_the_exact_figures(settings: params.Params) -> None:
     parameters = one_case(settings, 2, seeds=[0, 1])
     results = results_of(parameters, cells_of(2, 2))
-    page = Page(pages.page(parameters, results, ""))
+    page = Page(pages.page(parameters, results, str))
     cells = [attributes for _, attributes in page.elements if "data-figure" in attributes]
     shown = {(cell["data-name"], cell["data-figure"]): float(cell["data-value"] or "") for cell in cells}
     for name, entry in results.metrics.items():
@@ -353,9 +355,9 @@ def test_a_place_on_an_axis_stays_within_its_ends() -> None:
 def test_the_two_digit_probe_is_its_case_s_alone(settings: params.Params) -> None:
     parameters = one_case(settings, 1, seeds=[0])
     results = results_of(parameters, cells_of(1, 1))
-    assert "Two digits only" in pages.page(parameters, results, "")
+    assert "Two digits only" in pages.page(parameters, results, str)
     others = replace(results, probe=results.probe.assign(case="mnist"))
-    assert "Two digits only" not in pages.page(parameters, others, "")
+    assert "Two digits only" not in pages.page(parameters, others, str)
 
 
 def luminance(colour: str) -> float:
