@@ -12,6 +12,8 @@ import pandas as pd
 from stages.core import bars, errors, execution, files, inputs, params, progress, statistics, tasks, timings
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
+# A worker that has had so many ends not long before the last one does.
+LEAST_SHARES = 4
 # Of the bootstrap; the runs have seeds of their own.
 RNG_SEED = 0
 
@@ -23,25 +25,40 @@ def train_cells(
     on_cell: Callable[[int, pd.DataFrame], None] = lambda row, table: None,
     notes: progress.Notes = progress.NOBODY,
 ) -> list[pd.DataFrame]:
-    """Train every cell, side by side: the columns of `tasks.train_cell` as tables, in the order of `configs`.
+    """Train every cell, side by side: the columns of `tasks.train_cells` as tables, in the order of `configs`.
 
-    `on_cell(row, table)` is called as each cell ends, in whatever order that is.
+    `on_cell(row, table)` is called for each cell when it and those trained with it have ended, in whatever order.
     """
-    # What takes longest comes first, or all would wait for it at the end.
-    order = sorted(range(len(configs.cells)), key=lambda row: work(configs.cells[row].run), reverse=True)
     tables: dict[int, pd.DataFrame] = {}
 
-    def on_result(place: int, result: tuple[dict[str, list[Any]], dict[str, float]]) -> None:
-        columns, seconds = result
+    def on_result(place: int, result: tuple[dict[int, dict[str, list[Any]]], dict[str, float]]) -> None:
+        cells, seconds = result
         timings.add_worker(seconds)
-        tables[order[place]] = pd.DataFrame(columns)
-        on_cell(order[place], tables[order[place]])
+        for row, columns in cells.items():
+            tables[row] = pd.DataFrame(columns)
+            on_cell(row, tables[row])
 
     # A cell has no curve, so the validation split would be evaluated after each epoch for nothing.
     needed = {name: array for name, array in data.items() if not name.endswith("_validation")}
-    given = [partial(tasks.train_cell, configs.cells[row].run, configs.seeds, notes, row) for row in order]
+    runs = {row: cell.run for row, cell in enumerate(configs.cells)}
+    given = [partial(tasks.train_cells, share, configs.seeds, notes) for share in shares(runs, settings.workers)]
     execution.run(given, needed, settings, on_result)
     return [tables[row] for row in range(len(configs.cells))]
+
+
+def shares(runs: Mapping[int, params.RunConfig], workers: int | None) -> list[dict[int, params.RunConfig]]:
+    """`runs` as they are given to `workers`: those that share a program together, what takes longest first.
+
+    Each for itself where the programs are too few to keep the workers busy to the end, or `workers` is not known.
+    """
+    programs: dict[str, dict[int, params.RunConfig]] = {}
+    for row, run in runs.items():
+        programs.setdefault(run.program, {})[row] = run
+    given = list(programs.values())
+    if workers is None or len(given) < LEAST_SHARES * workers:
+        given = [{row: run} for row, run in runs.items()]
+    # What takes longest comes first, or all would wait for it at the end.
+    return sorted(given, key=lambda share: max(map(work, share.values())), reverse=True)
 
 
 def work(run: params.RunConfig) -> tuple[int, int]:
@@ -50,7 +67,7 @@ def work(run: params.RunConfig) -> tuple[int, int]:
 
 
 def cells_table(configs: params.CellConfigs, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One row a cell and seed: the case, a boolean a fix, then the columns of `tasks.train_cell`."""
+    """One row a cell and seed: the case, a boolean a fix, then the columns of `tasks.train_cells`."""
     named = []
     for cell, table in zip(configs.cells, tables, strict=True):
         on = {fix: fix in cell.fixes for fix in configs.fixes}

@@ -67,10 +67,34 @@ def test_bit_i_of_a_cells_place_says_whether_fix_i_is_on(configs: params.CellCon
     ]
 
 
+def test_cells_that_share_a_program_are_trained_together_where_enough_others_keep_the_workers_busy(
+    settings: params.Params,
+) -> None:
+    runs = {row: cell.run for row, cell in enumerate(params.cell_configs(settings)["ex4"].cells)}
+    together = attribute.shares(runs, 2)
+    assert all(len({run.program for run in share.values()}) == 1 for share in together)
+    assert len(together) == len({run.program for run in runs.values()}) == len(runs) / 2
+    first = [max(map(attribute.work, share.values())) for share in together]
+    assert first == sorted(first, reverse=True)
+    for workers in (len(together), None):
+        alone = attribute.shares(runs, workers)
+        assert all(len(share) == 1 for share in alone)
+        assert [row for share in alone for row in share] == sorted(
+            runs, key=lambda row: attribute.work(runs[row]), reverse=True
+        )
+
+
 @pytest.mark.parametrize(("backend", "workers"), [("loky", 1), ("threading", 3)])
 def test_results_do_not_depend_on_backend_or_workers(
-    configs: params.CellConfigs, data: Dataset, tables: list[pd.DataFrame], backend: str, workers: int
+    configs: params.CellConfigs,
+    data: Dataset,
+    tables: list[pd.DataFrame],
+    backend: str,
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # One worker trains both cells of a program together.
+    monkeypatch.setattr(attribute, "LEAST_SHARES", 2)
     execution = params.Execution.model_validate({"backend": backend, "workers": workers})
     for one, other in zip(tables, attribute.train_cells(configs, data, execution), strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)

@@ -13,8 +13,11 @@ def build_model(config: RunConfig, n_features: int) -> keras.Sequential:
     """A multilayer perceptron from raw examples [n, n_features] to outputs [n, output_units].
 
     Its layers are named ``hidden_0``, ``hidden_1`` ... and ``output``; the kernels are penalised, the biases are not.
+    What weighs the penalty is a variable where `config.shares_penalty`: it can change when the network is compiled.
     """
     regularizer = keras.regularizers.L2(config.l2) if config.l2 else None
+    if regularizer and config.shares_penalty:
+        regularizer.l2 = keras.Variable(config.l2, dtype=config.dtype, trainable=False)
     dense = partial(keras.layers.Dense, kernel_regularizer=regularizer, dtype=config.dtype)
     return keras.Sequential(
         [

@@ -285,6 +285,22 @@ class RunConfig(Strict):
         """
         return "float64" if self.optimizer.name == "tnc" else "float32"
 
+    @property
+    def shares_penalty(self) -> bool:
+        """Whether programs that differ in how strong their penalty is are one: in float64 it rounds otherwise then."""
+        return self.dtype == "float32" and self.l2 > 0
+
+    @property
+    def program(self) -> str:
+        """What of this decides the program that is compiled to train it, as JSON: runs with the same can share one.
+
+        The rest is given to the program, as how fast the optimizer learns is, or decides how often it is called, and on
+        which weights first.
+        """
+        decisive = self.model_dump(exclude={"epochs", "initializer", "optimizer"})
+        penalty = "given" if self.shares_penalty else self.l2
+        return json.dumps({**decisive, "l2": penalty, "optimizer": self.optimizer.name})
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if (self.output_units == 1) != (self.loss == "binary_crossentropy"):

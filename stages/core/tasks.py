@@ -36,27 +36,35 @@ def train_seeds(
     return runs, seconds, timings.taken()
 
 
-def train_cell(
-    config: RunConfig, seeds: Sequence[int], notes: progress.Notes, place: int, data: Mapping[str, np.ndarray]
-) -> tuple[dict[str, list[Any]], dict[str, float]]:
-    """Train `config` with each of `seeds`, compiled once: columns with a row a seed, and the seconds by phase.
+def train_cells(
+    configs: Mapping[int, RunConfig], seeds: Sequence[int], notes: progress.Notes, data: Mapping[str, np.ndarray]
+) -> tuple[dict[int, dict[str, list[Any]]], dict[str, float]]:
+    """Train cells that share a program, by their places, with each of `seeds`; it is compiled once.
 
-    The accuracies are of the final weights, `final_loss` is the running loss of the last epoch. Every run that ends
-    sends a note: `place`, by which the stage knows the cell, and how many of its runs have ended.
+    Of each cell columns with a row a seed, and the seconds by phase. The accuracies are of the final weights,
+    `final_loss` is the running loss of the last epoch. Every run that ends sends a note: the place of its cell, and how
+    many of that cell's runs have ended.
     """
     with timings.phase("import"):
         from stages.core.training import Trainer
 
-    trainer = Trainer(config, data)
-    runs = []
-    for seed in seeds:
-        runs.append(trainer.run(seed))
-        notes.send(place, len(runs))
-    columns: dict[str, list[Any]] = {
+    trainer = Trainer(next(iter(configs.values())), data)
+    cells = {}
+    for place, config in configs.items():
+        trainer.configure(config)
+        runs = []
+        for seed in seeds:
+            runs.append(trainer.run(seed))
+            notes.send(place, len(runs))
+        cells[place] = _columns(runs)
+    return cells, timings.taken()
+
+
+def _columns(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    return {
         "seed": [run.seed for run in runs],
         "train_accuracy": [run.final["train"].accuracy for run in runs],
         "test_accuracy": [run.final["test"].accuracy for run in runs],
         "final_loss": [run.history[-1].loss for run in runs],
         "diverged": [run.diverged for run in runs],
     }
-    return columns, timings.taken()

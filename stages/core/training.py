@@ -32,12 +32,12 @@ ROWS = 5000
 
 
 class Trainer:
-    """Trains one configuration on one dataset, seed after seed; what it compiles, it compiles once.
+    """Trains a configuration on a dataset, seed after seed; what it compiles, it compiles once.
 
     Parameters
     ----------
     config : RunConfig
-        What to train.
+        What to train; `configure` changes it.
     data : mapping
         ``x_<split>`` [n, features], uint8 or float32, and ``y_<split>`` [n], labels 0-9. ``train`` must be there, other
         splits may.
@@ -48,6 +48,7 @@ class Trainer:
         self.config = config
         self.load(data)
         self.model = network.build_model(config, data["x_train"].shape[1])
+        self.penalties = {layer.kernel_regularizer for layer in network.dense_layers(self.model)} - {None}
         self.loss = loss_of(config)
         self._compiled: set[str] = set()
         # Of each trainer its own, so that what is compiled for it goes when it goes.
@@ -64,6 +65,22 @@ class Trainer:
             ]
             self.optimizer.build(self._vectors)
             self._start = [variable.numpy() for variable in self.optimizer.variables]
+
+    @plain_errors
+    def configure(self, config: RunConfig) -> None:
+        """Train `config` from now on, without compiling anything again.
+
+        Raises
+        ------
+        ValueError
+            When its program is another.
+        """
+        if config.program != self.config.program:
+            raise ValueError(f"{config.program} needs another program than {self.config.program}")
+        self.config = config
+        if config.shares_penalty:
+            for penalty in self.penalties:
+                penalty.l2.assign(config.l2)
 
     @plain_errors
     def load(self, data: Mapping[str, np.ndarray]) -> None:
@@ -141,6 +158,8 @@ class Trainer:
     def _epochs(self, orders: Iterator[np.ndarray]) -> Iterator[Epoch]:
         for variable, value in zip(self.optimizer.variables, self._start, strict=True):
             variable.assign(value)
+        assert not isinstance(self.config.optimizer, Tnc)
+        self.optimizer.learning_rate = self.config.optimizer.learning_rate
         n_examples = len(self.labels["train"])
         for order in islice(orders, self.config.epochs):
             loss, correct = self._timed("train", self._compiled_epoch, *self._train, tf.constant(order))

@@ -46,18 +46,39 @@ def test_seeds_give_their_runs_in_order_and_a_note_an_epoch(config: params.RunCo
 def test_a_cell_gives_a_row_a_seed_of_what_its_runs_come_to(config: params.RunConfig) -> None:
     told: list[tuple[int, int]] = []
     with progress.notes(lambda *values: told.append(values)) as notes:
-        columns, phases = tasks.train_cell(config, (1, 0), notes, 7, EXAMPLES)
+        cells, phases = tasks.train_cells({7: config}, (1, 0), notes, EXAMPLES)
     assert told == [(7, 1), (7, 2)]
     trainer = Trainer(config, EXAMPLES)
     runs = [trainer.run(seed) for seed in (1, 0)]
-    assert columns == {
-        "seed": [1, 0],
-        "train_accuracy": [run.final["train"].accuracy for run in runs],
-        "test_accuracy": [run.final["test"].accuracy for run in runs],
-        "final_loss": [run.history[-1].loss for run in runs],
-        "diverged": [False, False],
+    assert cells == {
+        7: {
+            "seed": [1, 0],
+            "train_accuracy": [run.final["train"].accuracy for run in runs],
+            "test_accuracy": [run.final["test"].accuracy for run in runs],
+            "final_loss": [run.history[-1].loss for run in runs],
+            "diverged": [False, False],
+        }
     }
     assert {"compile", "train"} <= phases.keys()
+
+
+def test_cells_that_share_a_program_come_to_what_each_does_by_itself(config: params.RunConfig) -> None:
+    def changed(**values: object) -> params.RunConfig:
+        return params.RunConfig.model_validate(config.model_dump() | values)
+
+    configs = {
+        3: changed(l2=0.5, epochs=2),
+        1: changed(l2=1e-4, epochs=1),
+        2: changed(l2=0.5, epochs=2, optimizer={"name": "adam", "learning_rate": 0.1}),
+        0: changed(l2=0.5, epochs=2, initializer={"name": "uniform", "limit": 0.25}),
+    }
+    assert len({each.program for each in configs.values()}) == 1
+    together, _ = tasks.train_cells(configs, (0, 1), progress.NOBODY, EXAMPLES)
+    alone = {
+        row: tasks.train_cells({row: each}, (0, 1), progress.NOBODY, EXAMPLES)[0][row] for row, each in configs.items()
+    }
+    assert together == alone
+    assert len({str(columns["final_loss"]) for columns in together.values()}) == len(configs)
 
 
 def test_a_worker_imports_neither_what_only_stages_use_nor_tensorflow_before_it_trains(root: Path) -> None:

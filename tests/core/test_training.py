@@ -241,6 +241,50 @@ def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Tr
     assert bits(Trainer(trainer.config, dataset()).run(5)) == bits(run)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"l2": 0.5, "optimizer": SGD}, {"l2": 0.01, "optimizer": SGD | {"learning_rate": 0.3}, "epochs": 2}),
+        (TNC | {"l2": 0.5}, TNC | {"l2": 0.5, "optimizer": {"name": "tnc", "max_function_calls": 7}}),
+    ],
+)
+def test_a_trainer_configured_anew_gives_the_bits_of_a_new_one(one: dict[str, Any], other: dict[str, Any]) -> None:
+    trainer = Trainer(config(**one), dataset())
+    first = bits(trainer.run(3))
+    for settings in (other, one):
+        trainer.configure(config(**settings))
+        assert bits(trainer.run(3)) == bits(Trainer(config(**settings), dataset()).run(3))
+    assert bits(trainer.run(3)) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_scale": 0.5},
+        {"hidden_units": [9]},
+        {"hidden_activation": "tanh"},
+        {"output_activation": "sigmoid", "loss": "categorical_crossentropy"},
+        {"loss": "categorical_crossentropy"},
+        {"keras_semantics": "3"},
+        {"optimizer": SGD},
+        {"l2": 0.0},
+        {"batch_size": 7},
+        ONE_SIGMOID,
+    ],
+)
+def test_a_trainer_refuses_a_configuration_that_needs_another_program(change: dict[str, Any]) -> None:
+    settings = {"optimizer": ADAM, "l2": 0.5, "hidden_activation": "relu"}
+    trainer = Trainer(config(**settings), dataset())
+    with pytest.raises(ValueError, match="needs another program"):
+        trainer.configure(config(**settings | change))
+    trainer.configure(config(**settings | {"l2": 0.25}))
+
+
+def test_a_penalty_in_float64_is_part_of_its_program() -> None:
+    with pytest.raises(ValueError, match="needs another program"):
+        Trainer(config(**TNC | {"l2": 0.5}), dataset()).configure(config(**TNC | {"l2": 0.25}))
+
+
 def test_whole_bytes_and_their_float_values_are_the_same_data() -> None:
     raw = dataset() | {name: np.rint(255 * x).astype(np.uint8) for name, x in dataset().items() if name[0] == "x"}
     floats = raw | {name: x.astype(np.float32) for name, x in raw.items() if name[0] == "x"}
