@@ -40,7 +40,8 @@ def loop(result: Mapping[str, Any]) -> str:
         rows.append([name, spread({key: 1000 * value for key, value in ours.items() if key != "rounds"}), *times])
     says = (
         "One epoch, on one thread of one core. The others are told in times ours: `model.fit` as people write it, and\n"
-        "compiled with `steps_per_execution` and `jit_compile`; the products are those of the same shapes and no more."
+        "compiled with `steps_per_execution` and `jit_compile`; the products are those of the same shapes alone.\n"
+        "To draw level where JAX is ahead takes another order of the sums, and so other bits: tried, and left."
     )
     return table(says, ["network/batch", "whichfix, ms an epoch", *labels.values()], rows)
 
@@ -67,7 +68,11 @@ def breakdown(result: Mapping[str, Any]) -> str:
         [kind, str(figures["stages"]), *(f"{figures.get(phase, 0.0):.1f}" for phase in phases)]
         for kind, figures in kinds
     ]
-    says = "Where its time goes: seconds of wall, then those of all processes by phase."
+    says = (
+        "Where its time goes: seconds of wall, then those of all processes by phase. Beyond the floor is the price of\n"
+        "stages: the processes of each import TensorFlow and compile for themselves, and where its runs do not divide\n"
+        "evenly, a worker waits."
+    )
     rows.append(["DVC itself", "", f"{middle['dvc_seconds']:.1f}", *[""] * 6])
     return table(says, ["stage", "how many", *phases], rows)
 
