@@ -12,7 +12,7 @@ import pandas as pd
 from stages.core import bars, errors, execution, files, inputs, params, progress, statistics, tasks, timings
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
-# A worker that has had so many ends not long before the last one does.
+# For each worker: with fewer, one might wait long for another at the end.
 LEAST_SHARES = 4
 # Of the bootstrap; the runs have seeds of their own.
 RNG_SEED = 0
