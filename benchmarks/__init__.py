@@ -1,1 +1,1 @@
-"""Side-by-side measurements, each a command of its own."""
+"""Measurements of speed and memory. Each module is a command: `python -m benchmarks.<module>`."""

@@ -1,4 +1,4 @@
-"""What the benchmarks share: facts of the machine, fresh clones, and commands whose time and memory are measured."""
+"""What the benchmarks share: facts about the machine, fresh clones, and measured commands."""
 
 import os
 import platform
@@ -16,10 +16,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from ruamel.yaml import YAML
 
-from stages.core import files
-from stages.core.runtime import SETTINGS
+from stages.base import files
+from stages.base.console import say
+from stages.base.processor import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
@@ -28,17 +29,18 @@ DVC = (sys.executable, "-m", "dvc")
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A command that ended well.
+class Measured:
+    """A command that succeeded.
 
     Attributes
     ----------
     seconds : float
         Wall time.
     peak_bytes : int
-        Largest resident memory of any one of its processes, or of this one when it started them: Linux hands that on.
+        Largest resident memory of any one of its processes. It is at least the memory of the process that measures,
+        because a child starts as a copy of it.
     lines : list
-        Seconds since the start, and a line that it printed.
+        (seconds since the start, line of output).
     """
 
     seconds: float
@@ -47,31 +49,23 @@ class Ran:
 
 
 def machine() -> dict[str, Any]:
-    """Processor model, cores, memory in bytes and the versions of Python and of the packages that compute."""
+    """Return the processor model, cores, memory in bytes, and the versions of Python and of the packages."""
     return {
         "processor": processor(),
-        "cores": cores(),
+        "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
     }
 
 
 def processor() -> str:
-    """The model of the processor, or where Linux does not tell it, its architecture."""
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else platform.machine()
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the model of the processor, or its architecture if Linux does not know the model."""
+    match = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1] if match else platform.machine()
 
 
 def environment() -> dict[str, str]:
-    """The environment as a user has it: this process's without what would reach other stores or caches.
-
-    What importing `stages` set goes too; it would bind a plain script to one thread.
-    """
+    """Return the environment of a user's shell: without processor settings, and without other stores or caches."""
     dropped = ("MLFLOW_", "DVC_", "GIT_", "PYTHONDONTWRITEBYTECODE")
     kept = {
         name: value
@@ -83,26 +77,37 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def clone() -> Iterator[tuple[Path, dict[str, str]]]:
-    """A fresh clone of this repository's HEAD in a temporary folder, and the environment for commands in it.
+    """Make a fresh clone of HEAD in a temporary folder; yield its path and the environment for commands in it.
 
-    Its DVC has an empty cache, no configuration of the user, and no files beside the clone but its own.
+    DVC has an empty cache there, and no settings of the user.
     """
     with tempfile.TemporaryDirectory() as name:
         folder, own = Path(name) / "clone", Path(name) / "dvc"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-        # Else a process that looks for a newer DVC runs beside what is measured.
-        (folder / ".dvc/config.local").write_text("[core]\n    check_update = false\n", encoding="utf-8")
         folders = {f"DVC_{kind}_DIR": str(own) for kind in ("GLOBAL_CONFIG", "SYSTEM_CONFIG", "SITE_CACHE")}
         yield folder, environment() | folders
 
 
-def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Ran:
-    """Run `command` in `folder` under the environment `variables`.
+def finished_clone(folder: Path, variables: Mapping[str, str]) -> None:
+    """Fill a fresh clone with the results of this working copy, by a copy of its DVC cache.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no cache here; run `dvc repro` first.
+    """
+    shutil.copytree(ROOT / ".dvc/cache/files", folder / ".dvc/cache/files")
+    run([*DVC, "checkout"], folder, variables)
+    run([*DVC, "repro"], folder, variables)
+
+
+def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Measured:
+    """Run `command` in `folder` with the environment `variables`.
 
     Raises
     ------
     RuntimeError
-        When it fails: the end of what it printed.
+        If it fails; the message ends with its last lines.
     """
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -111,20 +116,20 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> R
     assert process.stdout is not None
     with process.stdout:
         lines = [(time.perf_counter() - start, line.rstrip("\n")) for line in process.stdout]
-    # Its memory counts the processes that it waited for too.
+    # The usage of a process includes the children that it waited for.
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        said = "\n".join(line for _, line in lines[-20:])
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
-    return Ran(seconds, usage.ru_maxrss * 1024, lines)
+        output = "\n".join(line for _, line in lines[-20:])
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    return Measured(seconds, usage.ru_maxrss * 1024, lines)
 
 
-def stage_seconds(ran: Ran) -> dict[str, float]:
-    """Stage -> seconds from where `dvc repro` says that it runs it until it turns to the next."""
-    turns = [(at, line) for at, line in ran.lines if re.match(r"(Running s|S)tage '", line)]
-    ends = [at for at, _ in turns[1:]] + [ran.seconds]
+def stage_seconds(measured: Measured) -> dict[str, float]:
+    """Return the seconds per stage of a `dvc repro`, from "Running stage" until DVC turns to the next stage."""
+    turns = [(at, line) for at, line in measured.lines if re.match(r"(Running s|S)tage '", line)]
+    ends = [at for at, _ in turns[1:]] + [measured.seconds]
     return {
         line.split("'")[1]: end - at
         for (at, line), end in zip(turns, ends, strict=True)
@@ -133,42 +138,27 @@ def stage_seconds(ran: Ran) -> dict[str, float]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, lowest and highest of `values`, to three decimals."""
+    """Return the median, lowest and highest of `values`, to three decimals."""
     figures = {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
     return {name: round(value, 3) for name, value in figures.items()}
 
 
-def shown(figures: Mapping[str, float], decimals: int = 1) -> list[str]:
-    """The cells of a table for a `spread`."""
-    return [f"{figures[name]:.{decimals}f}" for name in ("median", "lowest", "highest")]
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file, its keys in order."""
+    return YAML().load(path)
 
 
-def verdict(value: float, goal: float, *, at_least: bool = False) -> str:
-    """Whether `value` meets `goal`, a bound from above unless `at_least`."""
-    return "met" if (value >= goal if at_least else value <= goal) else "missed"
+def write_yaml(path: Path, content: Any) -> None:
+    """Write what `read_yaml` returned."""
+    yaml = YAML()
+    yaml.width = 1000
+    yaml.dump(content, path)
 
 
 def save(name: str, result: Mapping[str, Any]) -> None:
-    """Write benchmarks/results/`name`.json, the facts of the machine included."""
+    """Write benchmarks/results/`name`.json with the facts about the machine, and print its figures."""
     path = RESULTS / f"{name}.json"
     files.write_json(path, {"machine": machine(), **result})
-    console().print(f"written: {path.relative_to(ROOT)}")
-
-
-def console() -> Console:
-    """For tables as wide as they are, also into a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 120)
-
-
-def finished_clone(folder: Path, variables: Mapping[str, str]) -> Ran:
-    """Bring a fresh clone to where `dvc repro` has ended, by this working copy's DVC cache.
-
-    Without its run cache, so that no result of an edit made here before comes from it.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no cache here: run `dvc repro` first.
-    """
-    shutil.copytree(ROOT / ".dvc/cache/files", folder / ".dvc/cache/files")
-    return run([*DVC, "repro"], folder, variables)
+    for title, figures in result.get("figures", {}).items():
+        say(f"{title}: {figures['median']:.2f} ({figures['lowest']:.2f} to {figures['highest']:.2f})")
+    say(f"wrote {path.relative_to(ROOT)}; `python -m benchmarks.readme` puts it into README.md")

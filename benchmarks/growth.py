@@ -1,10 +1,8 @@
-"""Wall time and peak memory of training against seeds, cells and training examples, and a line through each.
+"""Wall time and peak memory of `train` for more seeds, points and training examples, with a line through each.
 
-`python -m benchmarks.growth`, where `dvc repro` has ended: the real stages, run in a temporary folder on the prepared
-data, with short configurations.
+Run `dvc repro` first. Each measurement runs the real stage in a temporary folder, on the prepared data of this working
+copy, with a short configuration.
 """
-
-import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
 
 import argparse
 import shutil
@@ -15,36 +13,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
-from ruamel.yaml import YAML
 from scipy.stats import linregress
 
 from benchmarks import common
-from stages.core import files, params
+from stages.base import files
+from stages.base.console import say
+from stages.base.errors import one_line
+from stages.data import prepared
 
-SEEDS = (1, 2, 5, 10, 20, 40)
-FIXES = (1, 2, 3, 4, 5, 6, 7)
-EXAMPLES = (5_000, 10_000, 20_000, 30_000, 40_199)
-# Each sets a key of its own of ex4 as posted, so that all combine.
-SYNTHETIC: dict[str, dict[str, Any]] = {
+SIZES = {
+    "seed": (1, 2, 5, 10, 20, 40),
+    "point": (2, 4, 8, 16, 32, 64),
+    "training example": (5_000, 10_000, 20_000, 30_000, 40_199),
+}
+# Each fix sets a key of its own, so that all of them combine.
+FIXES: dict[str, dict[str, Any]] = {
     "relu": {"hidden_activation": "relu"},
     "softmax": {"output_activation": "softmax"},
     "small_l2": {"l2": 0.0001},
     "adam": {"optimizer": {"name": "adam", "learning_rate": 0.001}},
     "uniform": {"initializer": {"name": "uniform", "limit": 0.12}},
-    "half_scale": {"input_scale": 0.5},
     "batches_of_500": {"batch_size": 500},
 }
 
 
 def fit(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float]:
-    """The least-squares line through ``values`` [n] at ``sizes`` [n].
+    """Fit a least-squares line through ``values`` [n] at ``sizes`` [n].
 
     Returns
     -------
     dict
-        ``slope`` a unit of size, ``constant`` at size 0, ``r_squared``, and ``largest_deviation``: of a value from the
-        line, in the unit of the values.
+        ``slope``, ``constant``, ``r_squared``, and ``largest_deviation`` of a value from the line.
     """
     line = linregress(sizes, values)
     deviations = np.asarray(values) - (line.slope * np.asarray(sizes) + line.intercept)
@@ -56,126 +55,83 @@ def fit(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def content(case: str, seeds: int, as_posted: Mapping[str, Any], fixes: Sequence[str]) -> dict[str, Any]:
-    """A params.yaml of `case` alone, with the settings `as_posted` over its own and synthetic `fixes`."""
-    whole: dict[str, Any] = YAML(typ="safe", pure=True).load(common.ROOT / "params.yaml")
-    block = whole["cases"][case]
+def content(case: str, seeds: int, as_posted: Mapping[str, Any], n_fixes: int) -> dict[str, Any]:
+    """Return a params.yaml that has only `case`, with the settings `as_posted` and the first `n_fixes` of `FIXES`."""
+    params: dict[str, Any] = common.read_yaml(common.ROOT / files.PARAMS)
+    block = params["cases"][case]
     block["as_posted"] |= as_posted
-    block["fixes"] = {name: {"why": "To count.", "set": SYNTHETIC[name]} for name in fixes}
-    block |= {"baselines": {}, "published": []}
-    whole["probe"] |= {"case": case}
-    variants = {f"{case}-as_posted": {"case": case, "fixes": []}}
-    return whole | {"seeds": list(range(seeds)), "cases": {case: block}, "variants": variants}
+    block["fixes"] = {name: {"why": "To count.", "set": FIXES[name]} for name in list(FIXES)[:n_fixes]}
+    block |= {"variants": {}, "baselines": {}, "published": []}
+    params |= {"seeds": list(range(seeds)), "cases": {case: block}}
+    return params
 
 
-def measure(
-    stage: str, key: str, settings: Mapping[str, Any], data: Callable[[str], Mapping[str, np.ndarray]]
-) -> common.Ran:
-    """Run ``python -m stages.<stage> <key>`` for a params.yaml of the content `settings`, on `data` of its case."""
-    (case,) = params.Params.model_validate(settings).cases
+def measure(params: Mapping[str, Any], examples: int | None = None) -> common.Measured:
+    """Run `train` for a params.yaml with one case, on all or on the first `examples` training examples."""
+    (case,) = params["cases"]
+    data = prepared.read(common.ROOT / files.prepared_path(case))
+    x, y = dict(data.x), dict(data.y)
+    x["train"], y["train"] = x["train"][:examples], y["train"][:examples]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
-        YAML(typ="safe").dump(dict(settings), folder / "params.yaml")
-        common.run([sys.executable, "-m", "stages.plan"], folder, common.environment())
-        files.write_npz(folder / f"data/prepared/{case}.npz", data(case))
-        return common.run([sys.executable, "-m", f"stages.{stage}", key], folder, common.environment())
+        common.write_yaml(folder / files.PARAMS, params)
+        common.run([sys.executable, "-m", "stages", "plan"], folder, common.environment())
+        prepared.write(folder / files.prepared_path(case), x, y, data.n_classes, data.side, data.order)
+        return common.run([sys.executable, "-m", "stages", "train", case], folder, common.environment())
 
 
-def prepared(case: str) -> dict[str, np.ndarray]:
-    """The prepared data of `case` in this working copy."""
-    return files.read_npz(common.ROOT / f"data/prepared/{case}.npz")
+def with_seeds(count: int) -> common.Measured:
+    """Train `count` seeds of ex4 as posted, with batches of 32."""
+    return measure(content("ex4", count, {"batch_size": 32}, 0))
 
 
-def first(examples: int) -> Callable[[str], dict[str, np.ndarray]]:
-    """`prepared` with only the first `examples` of the training split."""
-
-    def cut(case: str) -> dict[str, np.ndarray]:
-        whole = prepared(case)
-        return whole | {name: whole[name][:examples] for name in ("x_train", "y_train")}
-
-    return cut
+def with_points(count: int) -> common.Measured:
+    """Train `count` points of ex4, a power of two, for five epochs and two seeds each."""
+    return measure(content("ex4", 2, {"epochs": 5}, count.bit_length() - 1))
 
 
-def with_seeds(count: int) -> common.Ran:
-    """Train `count` seeds of a short configuration of ex4."""
-    as_posted = {"batch_size": 32, "epochs": 100}
-    return measure("train", "ex4-as_posted", content("ex4", count, as_posted, ()), prepared)
+def with_examples(count: int) -> common.Measured:
+    """Train two seeds of mnist as posted on `count` examples for 60 epochs."""
+    return measure(content("mnist", 2, {"epochs": 60}, 0), count)
 
 
-def with_cells(count: int) -> common.Ran:
-    """Train `count` cells, a power of two, of a short configuration of ex4, two seeds each."""
-    fixes = list(SYNTHETIC)[: count.bit_length() - 1]
-    return measure("attribute", "ex4", content("ex4", 2, {"epochs": 5}, fixes), prepared)
+MEASURES: dict[str, Callable[[int], common.Measured]] = {
+    "seed": with_seeds,
+    "point": with_points,
+    "training example": with_examples,
+}
 
 
-def with_examples(count: int) -> common.Ran:
-    """Train two seeds of a short configuration of mnist on `count` examples."""
-    return measure("train", "mnist-as_posted", content("mnist", 2, {"epochs": 60}, ()), first(count))
-
-
-def series(measured: Mapping[int, Sequence[common.Ran]]) -> dict[str, Any]:
-    """Size -> repeated runs as JSON-ready points, and the line through their medians, of wall time and of memory."""
-    seconds = {size: common.spread([ran.seconds for ran in runs]) for size, runs in measured.items()}
-    peaks = {size: common.spread([ran.peak_bytes / 2**20 for ran in runs]) for size, runs in measured.items()}
-    points = [{"size": size, "seconds": seconds[size], "peak_mib": peaks[size]} for size in measured]
+def series(measured: Mapping[int, Sequence[common.Measured]]) -> dict[str, Any]:
+    """Return the points of a series by size, and the lines through their medians of wall time and of memory."""
+    seconds = {size: common.spread([one.seconds for one in repeats]) for size, repeats in measured.items()}
+    peaks = {size: common.spread([one.peak_bytes / 2**20 for one in repeats]) for size, repeats in measured.items()}
     sizes = list(measured)
     return {
-        "points": points,
+        "points": [{"size": size, "seconds": seconds[size], "peak_mib": peaks[size]} for size in sizes],
         "seconds": fit(sizes, [seconds[size]["median"] for size in sizes]),
         "peak_mib": fit(sizes, [peaks[size]["median"] for size in sizes]),
     }
 
 
-def points_table(unit: str, figures: Mapping[str, Any]) -> Table:
-    """The points of one series beside what the line says."""
-    table = Table(unit, "wall, s", "on the line", "largest process, MiB", "on the line", title=f"Against {unit}")
-    for point in figures["points"]:
-        row = [f"{point['size']:,}"]
-        for name, decimals in (("seconds", 2), ("peak_mib", 0)):
-            line = figures[name]
-            expected = line["slope"] * point["size"] + line["constant"]
-            row += [f"{point[name]['median']:.{decimals}f}", f"{expected:.{decimals}f}"]
-        table.add_row(*row)
-    return table
-
-
-def statement(unit: str, figures: Mapping[str, Any]) -> str:
-    """The two lines of one series in words."""
-    said = []
-    for name, symbol in (("seconds", "s"), ("peak_mib", "MiB")):
-        line = figures[name]
-        said.append(
-            f"{line['slope']:.3g} {symbol} per {unit} + {line['constant']:.3g} {symbol} "
-            f"(R² {line['r_squared']:.4f}, largest deviation {line['largest_deviation']:.2g} {symbol})"
-        )
-    return "; ".join(said)
-
-
 def main() -> None:
-    """Measure the three series, print and fit them."""
+    """Measure the three series and fit their lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, help="numbers of seeds; none leaves them out")
-    parser.add_argument("--fixes", type=int, nargs="*", default=FIXES, help="numbers of fixes, 1 to 7, of 2^n cells")
-    parser.add_argument("--examples", type=int, nargs="*", default=EXAMPLES, help="numbers of training examples")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each point; the line is through medians")
+    parser.add_argument("--series", nargs="+", choices=SIZES, default=list(SIZES), help="which series to measure")
+    parser.add_argument("--repeats", type=int, default=1, help="measurements per size; the line is through medians")
     arguments = parser.parse_args()
 
-    asked: dict[str, tuple[Callable[[int], common.Ran], list[int]]] = {
-        "seed": (with_seeds, list(arguments.seeds)),
-        "cell": (with_cells, [2**fixes for fixes in arguments.fixes]),
-        "training example": (with_examples, list(arguments.examples)),
-    }
-    console, result = common.console(), {}
-    for unit, (measure_size, sizes) in asked.items():
-        # A line needs two points.
-        if len(sizes) > 1:
-            result[unit] = series({size: [measure_size(size) for _ in range(arguments.repeats)] for size in sizes})
-            console.print(points_table(unit, result[unit]))
-            console.print(statement(unit, result[unit]), highlight=False)
+    result = {}
+    for unit in arguments.series:
+        measured = {size: [MEASURES[unit](size) for _ in range(arguments.repeats)] for size in SIZES[unit]}
+        result[unit] = series(measured)
+        line = result[unit]["seconds"]
+        say(f"{line['slope']:.3g} s per {unit} + {line['constant']:.3g} s (R² {line['r_squared']:.4f})")
     common.save("growth", {"settings": {"repeats": arguments.repeats}, "series": result})
 
 
 if __name__ == "__main__":
-    main()
+    with one_line():
+        main()

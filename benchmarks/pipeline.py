@@ -1,158 +1,106 @@
-"""Time `dvc repro` from an empty cache beside the same runs written as a plain Keras script.
+"""Time `dvc repro` with an empty cache, and the same runs as a plain Keras script.
 
-`python -m benchmarks.pipeline`. Each round clones this repository's HEAD and runs `dvc repro --force` in it, `fetch`
-included; then benchmarks/script.py, in the same clone, which samples its runs: its time is extrapolated. In turn, so
-that a machine whose speed drifts slows both. The floor is what training and evaluation alone would take on all the
-cores in use.
+Each round makes a fresh clone of HEAD, runs `dvc repro --force` in it, and then benchmarks/script.py, which trains a
+sample of the runs and extrapolates to all of them. The two alternate, so that a machine whose speed drifts slows both.
 """
 
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from benchmarks import common
-from stages.core import files, params
+from stages.base import files
+from stages.base.console import say
+from stages.base.errors import one_line
 
-RATIO_GOAL, FLOOR_GOAL = 10.0, 1.5
-PHASES = ("import", "read", "compile", "train", "evaluate", "write")
-# Of these phases the floor is made.
-NEEDED = ("train", "evaluate")
-
-Timings = Mapping[str, Mapping[str, Any]]
+SCRIPT_GOAL = 10.0
 
 
-def read_timings(folder: Path) -> dict[str, dict[str, Any]]:
-    """Stage, named as DVC names it -> ``seconds``, ``phases`` and ``workers`` of what it wrote to `folder`."""
-    return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
+def run_seconds(log: Path) -> list[float]:
+    """Return the seconds of each run in runs.log; the first run of a program includes its compilation."""
+    return [float(json.loads(line)["seconds"]) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def phases_of(timing: Mapping[str, Any]) -> Counter[str]:
-    """Seconds by phase of one stage, summed over its own process and its workers."""
-    total: Counter[str] = Counter()
-    for process in (timing["phases"], *timing["workers"]):
-        total.update(process)
-    return total
-
-
-def breakdown(timings: Timings) -> dict[str, dict[str, float]]:
-    """Kind of stage -> how many, ``wall`` seconds of their processes, and processor-seconds by phase."""
-    kinds: dict[str, Counter[str]] = {}
-    for stage, timing in timings.items():
-        kind = kinds.setdefault(stage.split("@")[0], Counter())
-        kind.update({"stages": 1, "wall": timing["seconds"]})
-        kind.update(phases_of(timing))
-    return {kind: dict(figures) for kind, figures in kinds.items()}
-
-
-def floor(timings: Timings, workers: int) -> float:
-    """Seconds that training and evaluation alone would take, spread evenly over `workers`."""
-    return sum(phases_of(timing)[phase] for timing in timings.values() for phase in NEEDED) / workers
+def by_kind(stages: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return number and seconds of the stages, by the name before @."""
+    kinds: dict[str, dict[str, float]] = defaultdict(lambda: {"stages": 0, "seconds": 0.0})
+    for stage, seconds in stages.items():
+        kind = kinds[stage.partition("@")[0]]
+        kind["stages"] += 1
+        kind["seconds"] += seconds
+    return dict(kinds)
 
 
 def extrapolated(start: float, records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of the whole script, and the sample behind that, from `records` as benchmarks/script.py prints them.
+    """Return the seconds of the whole script from its sample.
 
-    `start` is seconds until the first run.
+    `start` is the time until its first run; `records` are the lines that it prints.
     """
-    costs = [one["stands_for"] * (one["fixed"] + one["epochs"] * one["epoch"]) for one in records]
+    costs = [record["stands_for"] * (record["fixed"] + record["epochs"] * record["epoch"]) for record in records]
     return {
         "seconds": start + sum(costs),
         "sampled_runs": len(records),
-        "runs": sum(one["stands_for"] for one in records),
+        "runs": sum(record["stands_for"] for record in records),
     }
 
 
-def measure_ours(folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """One `dvc repro --force` in the fresh clone at `folder`."""
-    ran = common.run([*common.DVC, "repro", "--force"], folder, variables)
-    timings = read_timings(folder / "timings/stages")
-    workers = params.load(folder / "params.yaml").execution.workers or common.cores()
-    least = floor(timings, workers)
+def measure_pipeline(folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Time one `dvc repro --force` in the fresh clone at `folder`.
+
+    ``floor`` is the time of all runs, divided by the number of workers.
+    """
+    measured = common.run([*common.DVC, "repro", "--force"], folder, variables)
+    stages, seconds = common.stage_seconds(measured), run_seconds(folder / "runs.log")
+    workers = int(common.read_yaml(folder / files.PARAMS)["execution"]["workers"])
     return {
-        "seconds": ran.seconds,
-        "peak_bytes": ran.peak_bytes,
-        "stages": common.stage_seconds(ran),
-        "breakdown": breakdown(timings),
-        "dvc_seconds": ran.seconds - sum(timing["seconds"] for timing in timings.values()),
+        "seconds": measured.seconds,
+        "peak_bytes": measured.peak_bytes,
+        "stages": by_kind(stages),
+        "dvc_seconds": measured.seconds - sum(stages.values()),
+        "runs": len(seconds),
         "workers": workers,
-        "floor": least,
-        "over_floor": ran.seconds / least if least else None,
+        "floor": sum(seconds) / workers,
     }
 
 
 def measure_script(folder: Path, variables: Mapping[str, str], options: Sequence[str]) -> dict[str, Any]:
-    """One run of the script in `folder`, where `dvc repro` has ended."""
-    ran = common.run([sys.executable, str(common.ROOT / "benchmarks/script.py"), *options], folder, variables)
-    (start, _), *lines = [(at, line) for at, line in ran.lines if line.startswith("{")]
-    total = extrapolated(start, [json.loads(line) for _, line in lines])
-    return total | {"sampling_seconds": ran.seconds, "peak_bytes": ran.peak_bytes}
-
-
-def breakdown_table(ours: Mapping[str, Any]) -> Table:
-    """Where the time of one `dvc repro` goes."""
-    title = "Where the time of dvc repro goes: seconds of wall, then processor-seconds of all its processes"
-    table = Table("stage", "stages", "wall", *PHASES, title=title)
-    for kind, figures in sorted(ours["breakdown"].items(), key=lambda item: -float(item[1]["wall"])):
-        table.add_row(kind, str(figures["stages"]), *(f"{figures.get(name, 0.0):.2f}" for name in ("wall", *PHASES)))
-    total: Counter[str] = Counter()
-    for figures in ours["breakdown"].values():
-        total.update(figures)
-    table.add_row("DVC itself", "", f"{ours['dvc_seconds']:.2f}")
-    table.add_row("all", str(total["stages"]), f"{ours['seconds']:.2f}", *(f"{total[name]:.2f}" for name in PHASES))
-    return table
+    """Run the script in `folder`, in which `dvc repro` has ended, and extrapolate."""
+    measured = common.run([sys.executable, str(common.ROOT / "benchmarks/script.py"), *options], folder, variables)
+    (start, _), *lines = [(at, line) for at, line in measured.lines if line.startswith("{")]
+    return extrapolated(start, [json.loads(line) for _, line in lines]) | {"sampling_seconds": measured.seconds}
 
 
 def main() -> None:
-    """Run both in turn; print their times, their ratio, the breakdown and the floor."""
+    """Run both in turn."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run")
-    parser.add_argument("--epochs", type=int, default=3, help="the most that the script's runs are sampled with")
-    parser.add_argument("--every", type=int, default=1, help="sample only every N-th cell of each kind")
+    parser.add_argument("--epochs", type=int, default=3, help="at most this many epochs per sampled run of the script")
+    parser.add_argument("--every", type=int, default=1, help="let the script sample only every N-th configuration")
     arguments = parser.parse_args()
 
     options = [f"--epochs={arguments.epochs}", f"--every={arguments.every}"]
     rounds = []
     for _ in range(arguments.rounds):
         with common.clone() as (folder, variables):
-            ours = measure_ours(folder, variables)
-            rounds.append({"ours": ours, "script": measure_script(folder, variables, options)})
-    # The breakdown of one round adds up; medians of its parts would not.
-    middle = sorted(rounds, key=lambda one: float(one["ours"]["seconds"]))[len(rounds) // 2]["ours"]
+            pipeline = measure_pipeline(folder, variables)
+            rounds.append({"pipeline": pipeline, "script": measure_script(folder, variables, options)})
+    pairs = [(pair["pipeline"], pair["script"]) for pair in rounds]
     figures = {
-        "dvc repro, s": common.spread([one["ours"]["seconds"] for one in rounds]),
-        "script, extrapolated, s": common.spread([one["script"]["seconds"] for one in rounds]),
-        "script / dvc repro": common.spread([one["script"]["seconds"] / one["ours"]["seconds"] for one in rounds]),
+        "dvc repro, s": common.spread([pipeline["seconds"] for pipeline, _ in pairs]),
+        "floor, s": common.spread([pipeline["floor"] for pipeline, _ in pairs]),
+        "dvc repro / floor": common.spread([pipeline["seconds"] / pipeline["floor"] for pipeline, _ in pairs]),
+        "script, extrapolated, s": common.spread([script["seconds"] for _, script in pairs]),
+        "script / dvc repro": common.spread([script["seconds"] / pipeline["seconds"] for pipeline, script in pairs]),
     }
-    if middle["floor"]:
-        figures["floor, s"] = common.spread([one["ours"]["floor"] for one in rounds])
-        figures["dvc repro / floor"] = common.spread([one["ours"]["over_floor"] for one in rounds])
-
-    console, script = common.console(), rounds[0]["script"]
-    table = Table("", "median", "lowest", "highest", title=f"The whole pipeline, rounds: {len(rounds)}")
-    for name, row in figures.items():
-        table.add_row(name, *common.shown(row, 2))
-    console.print(table, breakdown_table(middle), sep="\n")
-    console.print(
-        f"script: {script['sampled_runs']} runs of at most {arguments.epochs} epochs sampled, of {script['runs']:.0f} "
-        f"whole runs in its total; cells sampled: one in {arguments.every}"
-    )
-    ratio = figures["script / dvc repro"]["median"]
-    console.print(f"goal, at least {RATIO_GOAL:g} times faster: {common.verdict(ratio, RATIO_GOAL, at_least=True)}")
-    if middle["floor"]:
-        over = figures["dvc repro / floor"]["median"]
-        console.print(
-            f"floor, training and evaluation on {middle['workers']} workers: {middle['floor']:.1f} s; "
-            f"goal, within {FLOOR_GOAL:g} times of it: {common.verdict(over, FLOOR_GOAL)}"
-        )
+    for kind, total in sorted(pairs[-1][0]["stages"].items(), key=lambda item: -float(item[1]["seconds"])):
+        say(f"{kind}: {total['seconds']:.1f} s in {total['stages']} stages")
     result = {
-        "settings": {"rounds": arguments.rounds, "epochs": arguments.epochs, "every": arguments.every},
-        "goals": {"script / dvc repro": RATIO_GOAL, "dvc repro / floor": FLOOR_GOAL},
+        "settings": vars(arguments),
+        "goals": {"script / dvc repro": SCRIPT_GOAL},
         "figures": figures,
         "rounds": rounds,
     }
@@ -160,4 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line():
+        main()

@@ -1,123 +1,171 @@
-"""benchmarks/results/ -> the tables of README.md's section on performance: `python -m benchmarks.readme`.
+"""Write the tables of README.md and docs/developing.md from reports/results/ and benchmarks/results/.
 
-A test compares the two, so that no figure there is typed.
+No number in these tables is typed by hand; a test compares them with the files.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from stages.core import files
+from stages.analysis import results
+from stages.base import files
+from stages.base.console import say
+from stages.base.errors import one_line
+from stages.track import percent
 
-BEGIN, END = "<!-- made by benchmarks/readme.py -->\n", "<!-- up to here -->\n"
-SIZES = {"seed": "a seed", "cell": "a cell", "training example": "1,000 training examples"}
+README, DEVELOPING = Path("README.md"), Path("docs/developing.md")
+BEGIN, END = "<!-- {}: written by `python -m benchmarks.readme` -->\n", "<!-- end of {} -->\n"
+CASES = ("mnist", "ex4")
+# What the variants and baselines of these cases are, for a reader who does not know their names.
+DESCRIPTIONS = {
+    "mnist": {
+        "as_posted": "as posted",
+        "as_posted_90_epochs": "as posted, 90 epochs",
+        "as_posted_keras3": "as posted, losses of Keras 3",
+        "scaled_inputs": "pixels divided by 255",
+        "softmax_output": "ten softmax outputs",
+        "softmax_output_keras3": "ten softmax outputs, losses of Keras 3",
+        "fixed": "**scaled pixels and softmax**",
+        "fixed_wider": "both, and 256 hidden units",
+        "logistic_regression": "scikit-learn, no network",
+    },
+    "ex4": {
+        "as_posted": "as posted",
+        "comment": "the advice: softmax, ReLU, Adam",
+        "scaled_l2": "penalty scaled to the mean loss",
+        "scaled_l2_mini_batches": "penalty scaled, batches of 32",
+        "comment_scaled_l2": "the advice, and penalty scaled",
+        "fixed": "**all five fixes**",
+        "assignment": "the exercise's own recipe",
+        "logistic_regression": "scikit-learn, no network",
+        "logistic_regression_one_vs_all": "the course's logistic regression",
+    },
+}
+# Rows of the loop that train; the others only multiply matrices.
+TRAINING = ("model_fit", "model_fit_compiled", "pytorch", "scikit_learn", "jax_scan")
+UNITS = {"seed": (1, "seed"), "point": (1, "point"), "training example": (1000, "1,000 training examples")}
 
 
-def table(says: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown below what it says."""
-    lines = [header, ["---"] * len(header), *rows]
-    return f"{says}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
 
 
-def spread(figures: Mapping[str, float]) -> str:
-    """A median, and in brackets the lowest and the highest, to three digits or the whole number."""
+def results_part(cases: Sequence[results.CaseResult]) -> str:
+    """Return the table of scores: variants on the whole data, then baselines."""
+    rows = []
+    for case in cases:
+        entries: list[results.VariantResult | results.BaselineResult] = [
+            variant for variant in case.variants if variant.subset is None
+        ]
+        for entry in [*entries, *case.baselines]:
+            scores = [percent(entry.scores.get(split)) for split in ("train", "test")]
+            rows.append([case.case, f"`{entry.name}`", DESCRIPTIONS[case.case].get(entry.name, ""), *scores])
+    header = ["case", "variant", "what it is", "training accuracy, %", "test accuracy, %"]
+    legend = "Means over five seeds ± 95% interval; a single number for a single run. Numbers: `reports/results/`."
+    return f"\n{table(header, rows)}\n{legend}\n\n"
+
+
+def spread(figures: Mapping[str, float], scale: float = 1) -> str:
+    """Return the median, and the lowest and highest in brackets, to three digits or the whole number."""
     median, lowest, highest = (
         f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-        for value in (figures[name] for name in ("median", "lowest", "highest"))
+        for value in (scale * figures[name] for name in ("median", "lowest", "highest"))
     )
     return f"{median} ({lowest}–{highest})"
 
 
-def loop(result: Mapping[str, Any]) -> str:
-    """A row a network and batch: our time, and how many times as long the others take."""
+def loop_part(result: Mapping[str, Any]) -> str:
+    """Return our time per epoch, and the times of others relative to it."""
     shapes = result["shapes"]
-    labels = {name: row["label"] for name, row in next(iter(shapes.values()))["rows"].items() if name != "whichfix"}
+    labels = [next(iter(shapes.values()))["rows"][module]["label"] for module in TRAINING]
     rows = []
     for name, shape in shapes.items():
-        ours = shape["rows"]["whichfix"]["seconds_per_epoch"]
-        others = [shape["rows"][module] for module in labels]
-        times = [spread(row["times_ours"]) if "times_ours" in row else "not measured" for row in others]
-        rows.append([name, spread({key: 1000 * value for key, value in ours.items() if key != "rounds"}), *times])
+        times = [shape["rows"][module].get("times_ours") for module in TRAINING]
+        ours = spread(shape["rows"]["whichfix"]["seconds_per_epoch"], 1000)
+        rows.append([name, ours, *(spread(figures) if figures else "not measured" for figures in times)])
     says = (
-        "One epoch, on one thread of one core. The others are told in times ours: `model.fit` as people write it, and\n"
-        "compiled with `steps_per_execution` and `jit_compile`; the products are those of the same shapes alone.\n"
-        "To draw level where JAX is ahead takes another order of the sums, and so other bits: tried, and left."
+        "One epoch on one thread. The other columns are relative to whichfix (2.0 = twice as long). The second\n"
+        "`model.fit` uses `steps_per_execution` and `jit_compile`. Where JAX is faster, it sums in a different order;\n"
+        "adopting that order would change the results.\n"
     )
-    return table(says, ["network/batch", "whichfix, ms an epoch", *labels.values()], rows)
+    return f"{says}\n{table(['network/batch', 'whichfix, ms', *labels], rows)}"
 
 
-def pipeline(result: Mapping[str, Any]) -> str:
-    """A row a figure of the whole pipeline."""
-    bounds = {"script / dvc repro": "at least", "dvc repro / floor": "at most"}
-    goals = {name: f"{bounds[name]} {goal:g}" for name, goal in result["goals"].items()}
+def pipeline_part(result: Mapping[str, Any]) -> str:
+    """Return the figures of the whole pipeline."""
+    goals = {name: f"at least {goal:g}" for name, goal in result["goals"].items()}
     rows = [[name, spread(figures), goals.get(name, "")] for name, figures in result["figures"].items()]
+    first = result["rounds"][0]
     says = (
-        "The whole pipeline. The floor is training and evaluation alone, spread evenly over the workers; the script's\n"
-        f"time is extrapolated from {result['rounds'][0]['script']['sampled_runs']} of its runs, of at most "
-        f"{result['settings']['epochs']} epochs each."
+        f"The whole pipeline, {first['pipeline']['runs']:,} runs. The floor is the time of all runs, compilation\n"
+        "included, divided by the number of workers. The time of the script is extrapolated from a sample of\n"
+        f"{first['script']['sampled_runs']} runs with at most {result['settings']['epochs']} epochs each.\n"
     )
-    return table(says, ["", "median (lowest–highest)", "goal"], rows)
+    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
 
 
-def breakdown(result: Mapping[str, Any]) -> str:
-    """Where the time of the middle round goes."""
-    middle = sorted(result["rounds"], key=lambda one: float(one["ours"]["seconds"]))[len(result["rounds"]) // 2]["ours"]
-    phases = ["wall", "import", "read", "compile", "train", "evaluate", "write"]
-    kinds = sorted(middle["breakdown"].items(), key=lambda item: -float(item[1]["wall"]))
-    rows = [
-        [kind, str(figures["stages"]), *(f"{figures.get(phase, 0.0):.1f}" for phase in phases)]
-        for kind, figures in kinds
-    ]
-    says = (
-        "Where its time goes: seconds of wall, then those of all processes by phase. Beyond the floor is the price of\n"
-        "stages: the processes of each import TensorFlow and compile for themselves, and where its runs do not divide\n"
-        "evenly, a worker waits."
-    )
-    rows.append(["DVC itself", "", f"{middle['dvc_seconds']:.1f}", *[""] * 6])
-    return table(says, ["stage", "how many", *phases], rows)
+def edits_part(result: Mapping[str, Any]) -> str:
+    """Return the seconds after each edit, and the number of runs that it trained."""
+    rows = []
+    for name, figures in result["figures"].items():
+        goal = result["goals"].get(name)
+        runs = result["records"][name][0].get("runs", 0)
+        rows.append([name, str(runs), spread(figures), f"at most {goal:g}" if goal else ""])
+    says = "`dvc repro` after an edit, until the new numbers are in the report and in MLflow.\n"
+    return f"{says}\n{table(['', 'runs trained', 'seconds', 'goal'], rows)}"
 
 
-def edits(result: Mapping[str, Any]) -> str:
-    """A row an edit, and one for none."""
-    rows = [
-        [name, spread(figures), f"{result['goals'][name if name in result['goals'] else 'edit']:g}"]
-        for name, figures in result["figures"].items()
-    ]
-    return table(
-        "An edit of one variant, until its numbers are in the report and in MLflow.", ["", "seconds", "goal"], rows
-    )
-
-
-def growth(result: Mapping[str, Any]) -> str:
-    """A row a series: the line through its points."""
+def growth_part(result: Mapping[str, Any]) -> str:
+    """Return the line through each series."""
     rows = []
     for unit, series in result["series"].items():
-        scale = 1000 if unit == "training example" else 1
+        scale, label = UNITS[unit]
         sizes = [point["size"] for point in series["points"]]
-        row = [SIZES[unit], f"{min(sizes):,} to {max(sizes):,}"]
-        for name in ("seconds", "peak_mib"):
-            line = series[name]
-            row.append(f"{line['slope'] * scale:.3g} and {line['constant']:.3g}, R² {line['r_squared']:.3f}")
-        rows.append(row)
-    says = "Growth: a line through what was measured, its slope for each and its constant."
-    return table(says, ["for each", "measured for", "seconds", "MiB of the largest process"], rows)
+        lines = [
+            f"{series[name]['slope'] * scale:.3g} + {series[name]['constant']:.3g}, R² {series[name]['r_squared']:.3f}"
+            for name in ("seconds", "peak_mib")
+        ]
+        rows.append([label, f"{min(sizes):,} to {max(sizes):,}", *lines])
+    says = "Growth of `train`: the slope of a line through the measurements, plus its constant.\n"
+    return f"{says}\n{table(['per', 'measured for', 'seconds', 'MiB of the largest process'], rows)}"
 
 
-def section() -> str:
-    """The tables, from those files that the benchmarks wrote."""
-    makers = {"loop": [loop], "pipeline": [pipeline, breakdown], "edits": [edits], "growth": [growth]}
-    written = {common.RESULTS / f"{name}.json": parts for name, parts in makers.items()}
-    tables = [make(files.read_json(path)) for path, parts in written.items() if path.is_file() for make in parts]
-    return "\n" + "\n".join(tables) + "\n"
+BENCHMARKS = {"loop": loop_part, "pipeline": pipeline_part, "edits": edits_part, "growth": growth_part}
+# File -> names of the benchmarks whose tables it has.
+PLACES = {README: ("pipeline", "edits"), DEVELOPING: ("loop", "growth")}
+
+
+def benchmarks_part(names: Sequence[str]) -> str:
+    """Return the tables of those of the benchmarks `names` that were measured."""
+    paths = {name: common.RESULTS / f"{name}.json" for name in names}
+    tables = [BENCHMARKS[name](files.read_json(path)) for name, path in paths.items() if path.is_file()]
+    return "\n" + "\n".join([*tables, ""]) if tables else ""
+
+
+def section(text: str, name: str) -> str:
+    """Return what stands between the two marks of a section."""
+    return text.partition(BEGIN.format(name))[2].partition(END.format(name))[0]
+
+
+def replaced(text: str, name: str, content: str) -> str:
+    """Return `text` with `content` between the two marks of a section."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, _, rest = text.partition(begin)
+    return before + begin + content + end + rest.partition(end)[2]
 
 
 def main() -> None:
-    """Put the tables into README.md between the two marks."""
-    path = common.ROOT / "README.md"
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    files.write_text(path, before + BEGIN + section() + END + after)
+    """Write the tables of both files, in the root of the project."""
+    for path, names in PLACES.items():
+        text = replaced(path.read_text(encoding="utf-8"), "benchmarks", benchmarks_part(names))
+        if path == README:
+            text = replaced(text, "results", results_part([results.read(case) for case in CASES]))
+        path.write_text(text, encoding="utf-8")
+        say(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    main()
+    with one_line():
+        main()

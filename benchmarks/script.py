@@ -1,12 +1,13 @@
-"""The pipeline's trainings as the plain Keras script that people would write, timed on a sample of its runs.
+"""The runs of the pipeline as the plain Keras script that people would write, timed on a sample.
 
-`python benchmarks/script.py`, in a folder in which `dvc repro` has ended: it uses nothing of the pipeline but its
-configurations and its prepared data. Each configuration is trained with one seed and a few epochs. A line of JSON each:
+`python benchmarks/script.py` in a folder in which `dvc repro` has ended. It uses only the configurations and the
+prepared data of the pipeline. It trains each configuration with one seed and a few epochs and prints a line of JSON:
 
-- `stands_for`: the runs of the whole script that this one stands for, such as its seeds;
-- `epochs`: of each of these runs; `fixed`: seconds of a run beside its epochs (build, compile, trace, evaluate);
-  `epoch`: seconds of an epoch, the median of those after the first. A logistic regression and a minimisation by SciPy
-  are run whole, and have no epochs.
+- `stands_for`: the number of runs of the whole script that this one stands for, such as its seeds;
+- `epochs`: the epochs of each of these runs;
+- `epoch`: seconds per epoch, the median of all epochs but the first;
+- `fixed`: seconds of a run apart from its epochs (build, compile, trace, evaluate). A logistic regression and a
+  minimization by SciPy are run whole, and have no epochs.
 
 The first line comes when the imports are done and the data is read.
 """
@@ -26,7 +27,6 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import keras
 import numpy as np
 import tensorflow as tf
-import yaml
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -35,7 +35,7 @@ Data = dict[str, np.ndarray]
 
 
 class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Seconds of each epoch, its validation included."""
+    """Seconds of each epoch, including its validation."""
 
     def on_train_begin(self, logs: object = None) -> None:
         """Start."""
@@ -50,24 +50,24 @@ class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no
 
 
 def summed_binary_crossentropy(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """The exercise's cost, which Keras has only as a mean."""
+    """Return the exercise's cost, which Keras has only as a mean."""
     return tf.cast(tf.shape(outputs)[-1], outputs.dtype) * keras.losses.binary_crossentropy(targets, outputs)
 
 
-def splits_of(config: dict[str, Any], data: Data) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Split -> scaled examples and the targets that the loss takes."""
+def splits_of(network: dict[str, Any], data: Data) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return scaled examples, and the targets for the loss, by split."""
     splits = {}
     for split in ("train", "validation", "test"):
         if f"x_{split}" in data:
-            x, y = data[f"x_{split}"].astype("float32") * config["input_scale"], data[f"y_{split}"]
-            one_hot = config["loss"] in ("categorical_crossentropy", "summed_binary_crossentropy")
+            x, y = data[f"x_{split}"].astype("float32") * network["input_scale"], data[f"y_{split}"]
+            one_hot = network["loss"] in ("categorical_crossentropy", "summed_binary_crossentropy")
             splits[split] = (x, keras.utils.to_categorical(y, 10) if one_hot else y)
     return splits
 
 
-def build(config: dict[str, Any], n_features: int) -> keras.Sequential:
-    """The network, not compiled."""
-    limit = config["initializer"].get("limit")
+def build(network: dict[str, Any], n_features: int) -> keras.Sequential:
+    """Return the network, not compiled."""
+    limit = network["initializer"].get("limit")
 
     def dense(units: int, activation: str) -> keras.layers.Dense:
         return keras.layers.Dense(
@@ -75,29 +75,29 @@ def build(config: dict[str, Any], n_features: int) -> keras.Sequential:
             activation=activation,
             kernel_initializer=keras.initializers.RandomUniform(-limit, limit) if limit else "glorot_uniform",
             bias_initializer=keras.initializers.RandomUniform(-limit, limit) if limit else "zeros",
-            kernel_regularizer=keras.regularizers.L2(config["l2"]) if config["l2"] else None,
+            kernel_regularizer=keras.regularizers.L2(network["l2"]) if network["l2"] else None,
         )
 
-    hidden = [dense(units, config["hidden_activation"]) for units in config["hidden_units"]]
+    hidden = [dense(units, network["hidden_activation"]) for units in network["hidden_units"]]
     return keras.Sequential(
-        [keras.Input((n_features,)), *hidden, dense(config["output_units"], config["output_activation"])]
+        [keras.Input((n_features,)), *hidden, dense(network["output_units"], network["output_activation"])]
     )
 
 
-def fit(config: dict[str, Any], data: Data, most_epochs: int) -> dict[str, float]:
-    """Train by `model.fit` for a few epochs, evaluate, and say what a run and an epoch cost."""
+def fit(network: dict[str, Any], data: Data, most_epochs: int) -> dict[str, float]:
+    """Train by `model.fit` for a few epochs, evaluate, and return what a run and an epoch cost."""
     start = time.perf_counter()
     keras.utils.set_random_seed(0)
-    splits = splits_of(config, data)
-    model = build(config, data["x_train"].shape[1])
-    kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[config["optimizer"]["name"]]
-    loss = summed_binary_crossentropy if config["loss"] == "summed_binary_crossentropy" else config["loss"]
-    model.compile(kind(config["optimizer"]["learning_rate"]), loss, metrics=["accuracy"])
+    splits = splits_of(network, data)
+    model = build(network, data["x_train"].shape[1])
+    kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[network["optimizer"]["name"]]
+    loss = summed_binary_crossentropy if network["loss"] == "summed_binary_crossentropy" else network["loss"]
+    model.compile(kind(network["optimizer"]["learning_rate"]), loss, metrics=["accuracy"])
     watch = Stopwatch()
     model.fit(
         *splits["train"],
-        batch_size=config["batch_size"],
-        epochs=min(most_epochs, config["epochs"]),
+        batch_size=network["batch_size"],
+        epochs=min(most_epochs, network["epochs"]),
         validation_data=splits.get("validation"),
         callbacks=[watch],
         verbose=0,
@@ -106,16 +106,16 @@ def fit(config: dict[str, Any], data: Data, most_epochs: int) -> dict[str, float
         model.evaluate(x, y, verbose=0)
     epoch = statistics.median(watch.seconds[1:] or watch.seconds)
     fixed = time.perf_counter() - start - epoch * len(watch.seconds)
-    return {"epochs": config["epochs"], "epoch": epoch, "fixed": max(fixed, 0.0)}
+    return {"epochs": network["epochs"], "epoch": epoch, "fixed": max(fixed, 0.0)}
 
 
-def minimise(config: dict[str, Any], data: Data) -> dict[str, float]:
-    """Train by SciPy's TNC around TensorFlow's gradient, whole."""
+def minimize_by_tnc(network: dict[str, Any], data: Data) -> dict[str, float]:
+    """Train to the end by SciPy's TNC with TensorFlow's gradient."""
     start = time.perf_counter()
     keras.utils.set_random_seed(0)
-    splits = splits_of(config, data)
+    splits = splits_of(network, data)
     x, y = splits["train"]
-    model = build(config, x.shape[1])
+    model = build(network, data["x_train"].shape[1])
     model.compile(loss=summed_binary_crossentropy, metrics=["accuracy"])
     variables = model.trainable_variables
     cuts = np.cumsum([np.prod(variable.shape) for variable in variables])[:-1].astype(int)
@@ -134,10 +134,10 @@ def minimise(config: dict[str, Any], data: Data) -> dict[str, float]:
     def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
         assign(vector)
         loss, gradients = gradient()
-        return float(loss), np.concatenate([one.numpy().ravel() for one in gradients]).astype(np.float64)
+        return float(loss), np.concatenate([array.numpy().ravel() for array in gradients]).astype(np.float64)
 
     first = np.concatenate([variable.numpy().ravel() for variable in variables]).astype(np.float64)
-    options = {"maxfun": config["optimizer"]["max_function_calls"]}
+    options = {"maxfun": network["optimizer"]["max_function_calls"]}
     assign(minimize(value_and_gradient, first, method="TNC", jac=True, options=options).x)
     for x, y in splits.values():
         model.evaluate(x, y, verbose=0)
@@ -145,7 +145,7 @@ def minimise(config: dict[str, Any], data: Data) -> dict[str, float]:
 
 
 def regress(baseline: dict[str, Any], data: Data) -> dict[str, float]:
-    """Fit scikit-learn's logistic regression, whole."""
+    """Fit scikit-learn's logistic regression to the end."""
     start = time.perf_counter()
     splits = splits_of({"input_scale": baseline["input_scale"], "loss": "sparse"}, data)
     model = LogisticRegression(C=baseline["C"], max_iter=baseline["max_iter"])
@@ -156,66 +156,51 @@ def regress(baseline: dict[str, Any], data: Data) -> dict[str, float]:
     return {"epochs": 0, "epoch": 0.0, "fixed": time.perf_counter() - start}
 
 
-def train(config: dict[str, Any], data: Data, most_epochs: int) -> dict[str, float]:
-    """What a run of `config` costs."""
-    return minimise(config, data) if config["optimizer"]["name"] == "tnc" else fit(config, data, most_epochs)
+def train(run: dict[str, Any], data: Data, most_epochs: int) -> dict[str, float]:
+    """Return what a run of a planned configuration costs."""
+    network, subset = run["network"], run["subset"]
+    if subset:
+        labels = data["y_train"]
+        counts = subset["first_of_each_class"].items()
+        rows = np.concatenate([np.flatnonzero(labels == int(label))[:count] for label, count in counts])
+        data = {"x_train": data["x_train"][rows], "y_train": labels[rows]}
+    return minimize_by_tnc(network, data) if network["optimizer"]["name"] == "tnc" else fit(network, data, most_epochs)
 
 
-def every(cells: list[dict[str, Any]], step: int) -> Iterator[tuple[int, dict[str, Any], float]]:
-    """Place, configuration and how many cells it stands for, of every `step`-th cell.
+def sample(runs: list[dict[str, Any]], step: int) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield every `step`-th configuration, and the number of runs that it stands for.
 
-    Counted among cells of equal batch size, epochs and units, which take about equally long.
+    Configurations of equal size, which take about equally long, are counted together.
     """
     groups = defaultdict(list)
-    for place, cell in enumerate(cells):
-        config = cell["run"]
-        groups[str([config[key] for key in ("batch_size", "epochs", "hidden_units", "output_units")])].append(place)
+    for run in runs:
+        sizes = [run["network"][key] for key in ("batch_size", "epochs", "hidden_units", "output_units")]
+        groups[str([*sizes, len(run["seeds"]), run["subset"]])].append(run)
     for group in groups.values():
         chosen = group[::step]
-        for place in chosen:
-            yield place, cells[place]["run"], len(group) / len(chosen)
-
-
-def two_digits(data: Data, zeros: int, examples: int) -> Data:
-    """The first `zeros` training images of zero and as many of one as make it `examples`."""
-    rows = np.concatenate(
-        [np.flatnonzero(data["y_train"] == 0)[:zeros], np.flatnonzero(data["y_train"] == 1)[: examples - zeros]]
-    )
-    return {"x_train": data["x_train"][rows], "y_train": data["y_train"][rows]}
+        for run in chosen:
+            yield run, len(run["seeds"]) * len(group) / len(chosen)
 
 
 def records(data: dict[str, Data], most_epochs: int, step: int) -> Iterator[dict[str, Any]]:
-    """What each sampled run costs, and how many it stands for."""
-    parameters = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    for path in sorted(Path("configs").glob("*.json")):
-        variant = json.loads(path.read_text(encoding="utf-8"))
-        cost = train(variant["run"], data[variant["case"]], most_epochs)
-        yield {"kind": "variant", "name": path.stem, "stands_for": len(variant["seeds"]), **cost}
-    for path in sorted(Path("configs/cells").glob("*.json")):
-        cells = json.loads(path.read_text(encoding="utf-8"))
-        for place, config, stands_for in every(cells["cells"], step):
-            cost = train(config, data[path.stem], most_epochs)
-            name = f"{path.stem}-{place}"
-            yield {"kind": "cell", "name": name, "stands_for": stands_for * len(cells["seeds"]), **cost}
-    probe = parameters["probe"]
-    asked = json.loads(Path(f"configs/{probe['case']}-as_posted.json").read_text(encoding="utf-8"))
-    for zeros in probe["zeros"]:
-        cost = train(asked["run"], two_digits(data[probe["case"]], zeros, probe["examples"]), most_epochs)
-        yield {"kind": "probe", "name": f"{zeros}_zeros", "stands_for": len(asked["seeds"]), **cost}
-    for case, block in parameters["cases"].items():
-        for name, baseline in block.get("baselines", {}).items():
-            cost = regress(baseline, data[case])
-            yield {"kind": "baseline", "name": f"{case}-{name}", "stands_for": 1, **cost}
+    """Yield what each sampled run costs, and how many runs it stands for."""
+    for case, arrays in data.items():
+        planned = [json.loads(Path(f"configs/{case}/{name}.json").read_text("utf-8")) for name in ("runs", "baselines")]
+        for run, stands_for in sample(planned[0]["runs"], step):
+            cost = train(run, arrays, most_epochs)
+            yield {"case": case, "name": run["folder"], "stands_for": stands_for, **cost}
+        for name, baseline in planned[1]["baselines"].items():
+            yield {"case": case, "name": name, "stands_for": 1, **regress(baseline, arrays)}
 
 
 def main() -> None:
-    """Print a line of JSON a sampled run."""
+    """Print a line of JSON per sampled run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--epochs", type=int, default=3, help="the most that a run is sampled with")
-    parser.add_argument("--every", type=int, default=1, help="sample only every N-th cell of each kind")
+    parser.add_argument("--epochs", type=int, default=3, help="at most this many epochs per sampled run")
+    parser.add_argument("--every", type=int, default=1, help="sample only every N-th configuration of each size")
     arguments = parser.parse_args()
-    data = {path.stem: dict(np.load(path)) for path in Path("data/prepared").glob("*.npz")}
-    print(json.dumps({"kind": "start"}), flush=True)
+    data = {path.stem: dict(np.load(path)) for path in sorted(Path("data/prepared").glob("*.npz"))}
+    print(json.dumps({"start": True}), flush=True)
     for record in records(data, arguments.epochs, arguments.every):
         print(json.dumps(record), flush=True)
 

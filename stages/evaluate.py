@@ -1,99 +1,105 @@
-"""Runs, baselines and probe -> reports/: metrics, published numbers beside measured ones, plot data, pictures."""
+"""The runs and baselines of a case -> reports/: its result, and small files for DVC's metrics and plots."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stages.core import errors, evaluation, files, inputs, params, progress, statistics
+from stages.analysis import case as cases
+from stages.analysis import scores
+from stages.analysis.pictures import pictures
+from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
+from stages.base import console, files
+from stages.config import load
+from stages.config.planned import PlannedBaselines, PlannedCase
+from stages.config.schema import Baseline
+from stages.data import prepared
+from stages.training import runs
+from stages.training.runs import Run
 
-REPORTS = Path("reports")
 
+def read_runs(case: PlannedCase) -> dict[str, list[Run]]:
+    """Return the runs that `case` needs, by folder.
 
-def pictures(parameters: params.Params, case: str, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the first seed of a case's networks saw, as posted and fixed, each array under ``<variant>.<name>``.
-
-    ``misread`` uint8 [n, side, side]: the test digits answered wrong with the highest confidence, with their
-    ``label``, ``answer`` and ``confidence`` [n]; ``units`` uint8 [units, side, side]: the weights into the first layer
-    (see `evaluation.unit_images`), the shades on one scale for both; ``largest_weight``, a number.
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, or of another run.
     """
-    names = dict.fromkeys((f"{case}-as_posted", evaluation.fixed_variant(parameters, case)))
-    dataset = parameters.cases[case].dataset
-    arrays: dict[str, np.ndarray] = {}
-    kernels = {}
-    for name in names:
-        answers = files.read_npz(Path("runs") / name / "predictions.npz")
-        predicted, confidence = answers["predicted_test"][0], answers["confidence_test"][0]
-        rows = evaluation.misread(data["y_test"], predicted, confidence)
-        arrays[f"{name}.misread"] = evaluation.digit_images(data["x_test"][rows], dataset)
-        arrays[f"{name}.label"], arrays[f"{name}.answer"] = data["y_test"][rows], predicted[rows]
-        arrays[f"{name}.confidence"] = confidence[rows]
-        layer = "hidden_0" if parameters.run_of(name).hidden_units else "output"
-        weights = files.read_safetensors(Path("runs") / name / "weights.safetensors")
-        kernels[name] = weights[f"seed_{parameters.seeds_of(name)[0]}.{layer}.kernel"]
-    limit = evaluation.weight_limit(kernels.values())
-    for name, kernel in kernels.items():
-        arrays[f"{name}.units"] = evaluation.unit_images(kernel, limit, dataset)
-        arrays[f"{name}.largest_weight"] = np.abs(kernel).max()
-    return arrays
+    seeds: dict[str, set[int]] = {point.folder: set(case.seeds) for point in case.points}
+    for variant in case.variants:
+        seeds.setdefault(variant.folder, set()).update(variant.seeds)
+    found: dict[str, list[Run]] = {}
+    for folder, wanted in seeds.items():
+        for seed in sorted(wanted):
+            path = files.run_path(case.name, folder, seed)
+            run = runs.read(path)
+            if run.seed != seed:
+                raise files.damaged(path, f"a run with seed {run.seed}", f"seed {seed}")
+            found.setdefault(folder, []).append(run)
+    return found
 
 
-def main() -> None:
-    """Evaluate every variant and baseline of params.yaml."""
-    parameters = params.load()
-    metrics: dict[str, Any] = {}
-    counts: dict[str, np.ndarray] = {}
-    histories: dict[str, pd.DataFrame] = {}
-    shown: dict[str, np.ndarray] = {}
-    digests: dict[str, Any] = {}
-    for case_name, case in parameters.cases.items():
-        data = inputs.read_prepared(case_name, case.dataset)
-        sizes = {name.removeprefix("y_"): len(data[name]) for name in data if name.startswith("y_")}
-        as_posted = files.read_csv(Path("runs") / f"{case_name}-as_posted" / "final.csv")
-        for name in [name for name, variant in parameters.variants.items() if variant.case == case_name]:
-            folder = Path("runs") / name
-            histories[name] = files.read_csv(folder / "history.csv")
-            final = files.read_csv(folder / "final.csv")
-            predicted = files.read_npz(folder / "predictions.npz")["predicted_test"]
-            counts[name] = statistics.confusion(np.tile(data["y_test"], len(predicted)), predicted.ravel())
-            metrics[name] = evaluation.run_metrics(histories[name], final, as_posted, counts[name], sizes)
-        folder = Path("baselines") / case_name
-        final, arrays = files.read_csv(folder / "final.csv"), files.read_npz(folder / "predictions.npz")
-        for model in case.baselines:
-            name = f"{case_name}-{model}"
-            counts[name] = statistics.confusion(data["y_test"], arrays[f"{model}.predicted_test"])
-            metrics[name] = evaluation.baseline_metrics(final[final["model"] == model], counts[name], sizes)
-        shown |= pictures(parameters, case_name, data)
-        digests[case_name] = {name: evaluation.digest(array) for name, array in data.items()}
+def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
+    """Return the settings and the members of the file of each baseline of `case`."""
+    baselines = load.read_planned(case, "baselines", PlannedBaselines).baselines
+    folder = files.BASELINES / case
+    return {name: (baseline, files.read_archive(folder / f"{name}.npz")) for name, baseline in baselines.items()}
 
-    probe = files.read_csv(Path("probe/probe.csv"))
-    references = evaluation.references(parameters, metrics, histories, probe)
-    files.write_json(REPORTS / "metrics.json", metrics)
-    for name, entry in metrics.items():
-        files.write_json(REPORTS / "summary" / f"{name}.json", evaluation.summary(entry))
-    files.write_csv(REPORTS / "references.csv", references)
-    files.write_csv(REPORTS / "probe.csv", evaluation.probe_table(parameters.probe.case, probe))
-    files.write_json(REPORTS / "digests.json", digests)
-    files.write_npz(REPORTS / "pictures.npz", shown)
-    for name, count in counts.items():
-        files.write_csv(REPORTS / "confusion" / f"{name}.csv", evaluation.confusion_table(count))
-    for case_name in parameters.cases:
-        bands = [
-            evaluation.curves(name, history)
-            for name, history in histories.items()
-            if parameters.variants[name].case == case_name
-        ]
-        files.write_csv(REPORTS / "curves" / f"{case_name}.csv", pd.concat(bands))
-    progress.wrote(
-        REPORTS / "metrics.json",
-        variants=len(parameters.variants),
-        baselines=len(metrics) - len(parameters.variants),
-        published=len(references),
-        met=int(references["agrees"].sum()),
+
+def metrics(result: VariantResult | BaselineResult) -> dict[str, float | None]:
+    """Return the means of a variant or baseline, which `dvc metrics show` prints in one row."""
+    row = {f"{split}_accuracy": score.mean for split, score in result.scores.items() if split != "validation"}
+    if isinstance(result, VariantResult):
+        row |= {"gain" if split == "test" else "train_gain": gain.mean for split, gain in result.gain.items()}
+    return row | {f"{split}_loss": loss.mean for split, loss in result.losses.items() if split != "validation"}
+
+
+def effects_table(effects: dict[str, Effects]) -> pd.DataFrame:
+    """Return a row per split, fix and effect: its mean and the ends of its interval."""
+    rows = [
+        {"split": split, "fix": fix, "effect": effect, **estimate.model_dump(include={"mean", "low", "high"})}
+        for split, of_split in effects.items()
+        for fix, of_fix in of_split.fixes.items()
+        for effect, estimate in of_fix
+    ]
+    return pd.DataFrame(rows, columns=["split", "fix", "effect", "mean", "low", "high"])
+
+
+def write(result: CaseResult) -> None:
+    """Write the result of a case, and its metrics, effects and confusion counts."""
+    files.write_json(files.result_path(result.case), result.model_dump(mode="json"))
+    files.write_csv(files.EFFECTS / f"{result.case}.csv", effects_table(result.effects))
+    everything: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
+    for measured in everything:
+        files.write_json(files.METRICS / result.case / f"{measured.name}.json", metrics(measured))
+        table = scores.confusion_table(np.array(measured.confusion))
+        files.write_csv(files.CONFUSION / result.case / f"{measured.name}.csv", table)
+
+
+def main(case: str) -> None:
+    """Evaluate `case`."""
+    planned = load.read_planned(case, "case", PlannedCase)
+    data = prepared.read(files.prepared_path(case))
+    by_folder = read_runs(planned)
+    result = cases.case_result(planned, data, by_folder, read_baselines(case))
+    write(result)
+
+    def own(name: str) -> list[Run]:
+        variant = result.variant(name)
+        by_seed = {run.seed: run for run in by_folder[variant.folder]}
+        return [by_seed[seed] for seed in variant.seeds]
+
+    curves = pd.concat([scores.curves(variant.name, own(variant.name)) for variant in result.variants])
+    files.write_csv(files.CURVES / f"{case}.csv", curves)
+    if data.side:
+        shown = {name: own(name)[0] for name in ("as_posted", result.fixed)}
+        files.write_archive(files.PICTURES / f"{case}.npz", pictures(shown, data))
+    console.wrote(
+        files.result_path(case),
+        variants=len(result.variants),
+        baselines=len(result.baselines),
+        points=len(result.points),
+        published=len(result.published),
+        agreeing=sum(row.agrees for row in result.published),
     )
-
-
-if __name__ == "__main__":
-    errors.run(main)

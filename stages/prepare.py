@@ -1,28 +1,30 @@
-"""Prepare the dataset of a case from raw MNIST: `python -m stages.prepare <case>`."""
+"""configs/<case>/data.json and the file that it names -> data/prepared/<case>.npz."""
 
-import argparse
+from pathlib import Path
 
-from stages.core import digits, errors, files, inputs, params, progress
-
-
-def prepare(raw: digits.Dataset, dataset: params.Dataset, datasets: params.Datasets) -> digits.Dataset:
-    """The `dataset`, made of `raw` MNIST with its own settings in `datasets`."""
-    if dataset == "mnist":
-        return digits.mnist(raw, datasets.mnist.validation_split)
-    return digits.ex4(raw, datasets.ex4.examples_per_digit, datasets.ex4.side)
+from stages.base import console, files
+from stages.config import load
+from stages.config.schema import Exercise4Data, MnistData
+from stages.data import mnist, prepared
+from stages.data.exercise4 import exercise4
 
 
-def main() -> None:
-    """Write data/prepared/<case>.npz."""
-    settings = params.load()
-    parser = argparse.ArgumentParser(prog="python -m stages.prepare", description=__doc__)
-    parser.add_argument("case", choices=settings.cases, type=params.key_of)
-    case = parser.parse_args().case
-    prepared = prepare(inputs.read_raw(), settings.cases[case].dataset, settings.datasets)
-    path = inputs.prepared_path(case)
-    files.write_npz(path, prepared)
-    progress.wrote(path, **{name.removeprefix("y_"): len(y) for name, y in prepared.items() if name.startswith("y_")})
+def main(case: str) -> None:
+    """Write data/prepared/<case>.npz.
 
-
-if __name__ == "__main__":
-    errors.run(main)
+    Raises
+    ------
+    UserError
+        If a file is missing, or does not hold what the stage before wrote.
+    """
+    data = load.read_data(case)
+    raw = mnist.read(Path(data.file))
+    path = files.prepared_path(case)
+    match data:
+        case MnistData():
+            x, y = mnist.split(raw, data.validation_split)
+            prepared.write(path, x, y, mnist.N_CLASSES, mnist.SIDE, "rows")
+        case Exercise4Data():
+            x, y = exercise4(raw, data.examples_per_class, data.side)
+            prepared.write(path, x, y, mnist.N_CLASSES, data.side, "columns")
+    console.wrote(path, **{split: len(labels) for split, labels in y.items()})

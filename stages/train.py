@@ -1,104 +1,91 @@
-"""configs/<variant>.json and its prepared data -> runs/<variant>/: every seed of one variant, trained and evaluated."""
+"""configs/<case>/runs.json and prepared data -> runs/<case>/<folder>/seed_<n>.npz: every run of a case.
 
-import argparse
-from collections.abc import Sequence
-from functools import partial
+Valid run files stay, missing ones are trained, all others are removed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
+from stages.base import console, files
+from stages.base.errors import UserError
+from stages.config import load
+from stages.config.planned import PlannedRuns
+from stages.data import prepared
+from stages.training import pool, runs
+from stages.training.pool import Task, Trained
 
-from stages.core import bars, errors, execution, files, inputs, params, progress, tasks, timings
-from stages.core.runs import Run
-
-HISTORY_COLUMNS = ["seed", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
+LOG = Path("runs.log")
 
 
-def history_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row an epoch and seed, with what `model.fit` would print."""
-    rows = [
-        (run.seed, number, epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy)
-        for run in runs
-        for number, epoch in enumerate(run.history, start=1)
+def wanted(planned: PlannedRuns, data_sha256: str) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Yield every run that the case needs, with the facts that its file must have."""
+    for configuration in planned.runs:
+        for seed in configuration.seeds:
+            yield Task(configuration, seed), runs.facts_of(configuration, seed, data_sha256)
+
+
+def stored(folder: Path) -> dict[str, tuple[Path, runs.Run]]:
+    """Return the runs below `folder` that can be read, by key. A damaged file counts as missing."""
+    found = {}
+    for path in sorted(folder.rglob("*.npz")):
+        try:
+            run = runs.read(path)
+        except UserError:
+            console.say(f"{path} is damaged; its run is trained anew")
+        else:
+            found[run.facts["key"]] = (path, run)
+    return found
+
+
+def keep(case: str, tasks: Sequence[tuple[Task, Mapping[str, Any]]]) -> list[tuple[Task, Mapping[str, Any]]]:
+    """Bring the valid run files of `case` to their places, remove all others, and return what is missing.
+
+    A file whose configuration has another name now is moved; the bytes are those that training would give.
+    """
+    found = stored(files.RUNS / case)
+    places = {files.run_path(case, task.configuration.folder, task.seed): facts for task, facts in tasks}
+    valid = {path: found[facts["key"]] for path, facts in places.items() if facts["key"] in found}
+    for path, (before, run) in valid.items():
+        if before != path or run.facts != places[path]:
+            runs.write(path, run, places[path])
+    for path in sorted((files.RUNS / case).rglob("*"), reverse=True):
+        if path.is_file() and path not in valid:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    return [
+        (task, facts)
+        for task, facts in tasks
+        if files.run_path(case, task.configuration.folder, task.seed) not in valid
     ]
-    return pd.DataFrame(rows, columns=HISTORY_COLUMNS)
 
 
-def final_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a split and seed, with the figures of the final weights."""
-    rows = [
-        (run.seed, split, evaluation.loss, evaluation.accuracy, run.diverged, run.gradient_evaluations)
-        for run in runs
-        for split, evaluation in run.final.items()
-    ]
-    return pd.DataFrame(rows, columns=["seed", "split", "loss", "accuracy", "diverged", "gradient_evaluations"])
+def log(case: str, trained: Trained) -> None:
+    """Append how long a run took to runs.log, which is no out because no out may hold a time."""
+    line = {"case": case, "folder": trained.task.configuration.folder, "seed": trained.task.seed}
+    with LOG.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**line, "seconds": round(trained.seconds, 3)}) + "\n")
 
 
-def predictions(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """``predicted_<split>`` uint8 [seeds, n], and ``confidence_test`` float [seeds, n]."""
-    arrays = {f"predicted_{split}": np.stack([run.final[split].predicted for run in runs]) for split in runs[0].final}
-    return arrays | {"confidence_test": np.stack([run.final["test"].confidence for run in runs])}
-
-
-def weights(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """``seed_<seed>.<layer>.kernel`` and ``.bias`` -> array."""
-    return {f"seed_{run.seed}.{name}": array for run in runs for name, array in run.weights.items()}
-
-
-def shares(seeds: Sequence[int], workers: int) -> list[Sequence[int]]:
-    """`seeds` dealt to as many as `workers`, evenly."""
-    return [seeds[first::workers] for first in range(min(workers, len(seeds)))]
-
-
-def main() -> None:
-    """Train the variant that the command line names, its seeds side by side."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant", type=params.key_of)
-    variant = parser.parse_args().variant
-    settings = params.load().execution
-    config = inputs.read_variant(variant)
-    data = inputs.read_prepared(config.case, config.dataset)
-
-    optimizer = config.run.optimizer
-    if isinstance(optimizer, params.Tnc):
-        epochs, unit = optimizer.max_function_calls, "call"
-    else:
-        epochs, unit = config.run.epochs or 0, "epoch"
-    training = dict.fromkeys(config.seeds, True)
-    dealt = shares(config.seeds, settings.workers or len(config.seeds))
-    with bars.seed_bars(variant, config.seeds, epochs, unit) as shown:
-
-        def on_ended(seed: int, summary: str) -> None:
-            if training.pop(seed, False):
-                shown.ended(seed)
-                progress.say(f"{variant} seed {seed}: {summary}")
-
-        def on_note(event: str, *values: Any) -> None:
-            on_ended(*values) if event == "ended" else shown.epoch(*values)
-
-        def on_result(place: int, result: tuple[list[Run], Any, Any]) -> None:
-            # Of other machines no note comes.
-            for run in result[0]:
-                on_ended(run.seed, run.summary)
-
-        with progress.notes(on_note) as notes:
-            given = [partial(tasks.train_seeds, config.run, seeds, notes) for seeds in dealt]
-            trained = execution.run(given, data, settings, on_result)
-    for _, _, phases in trained:
-        timings.add_worker(phases)
-    runs = sorted((run for share, _, _ in trained for run in share), key=lambda run: config.seeds.index(run.seed))
-
-    folder = Path("runs") / variant
-    files.write_csv(folder / "history.csv", history_table(runs))
-    files.write_csv(folder / "final.csv", final_table(runs))
-    files.write_npz(folder / "predictions.npz", predictions(runs))
-    files.write_safetensors(folder / "weights.safetensors", weights(runs))
-    # No out may hold a time, so this one is no out.
-    seconds = {str(seed): value for _, share, _ in trained for seed, value in share.items()}
-    files.write_json(Path("timings") / f"{variant}.json", seconds)
-    progress.wrote(folder, seeds=len(runs))
-
-
-if __name__ == "__main__":
-    errors.run(main)
+def main(case: str) -> None:
+    """Train every run of `case` that is missing."""
+    data = prepared.read(files.prepared_path(case))
+    tasks = list(wanted(load.read_planned(case, "runs", PlannedRuns), data.sha256))
+    (files.RUNS / case).mkdir(parents=True, exist_ok=True)
+    missing = keep(case, tasks)
+    places = {(task.configuration.folder, task.seed): facts for task, facts in missing}
+    if missing:
+        with console.bar(f"{case}, runs", len(missing)) as bar:
+            for trained in pool.train_all([task for task, _ in missing], data, load.read().execution):
+                folder, seed = trained.task.configuration.folder, trained.task.seed
+                runs.write(files.run_path(case, folder, seed), trained.run, places[folder, seed])
+                log(case, trained)
+                bar.advance()
+                scores = ", ".join(f"{split} {score:.4f}" for split, score in trained.run.scores.items())
+                diverged = " (diverged)" if trained.run.diverged else ""
+                # A point without a name of its own is told by its fixes.
+                name = " + ".join(trained.task.configuration.fixes) if folder.startswith("p-") else folder
+                console.say(f"{case} {name} seed {seed}: accuracy {scores}{diverged}")
+    console.wrote(files.RUNS / case, runs=len(tasks), trained=len(missing))

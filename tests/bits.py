@@ -1,73 +1,86 @@
-"""Print hashes of what this processor computes, as JSON: `python -m tests.bits MNIST.npz`, from the repository's root.
+"""Print hashes of what this processor computes, as JSON: `python -m tests.bits mnist.npz`, from the repository's root.
 
-Short forms of all that the pipeline computes: both datasets, a training with every optimizer and loss that a variant
-uses, and logistic regression. `test_processors.py` compares them between processors.
+It computes short forms of everything that the pipeline computes: the data of both cases, a training with every
+optimizer and loss that a case uses, and the baselines.
 """
 
-import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
+from stages.base import processor
 
-import hashlib
-import json
-import sys
-from pathlib import Path
+processor.apply()  # before anything imports NumPy, which reads its settings then
 
-import numpy as np
+import dataclasses  # noqa: E402
+import hashlib  # noqa: E402
+import json  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
 
-from stages import baseline, prepare
-from stages.core import files, params
-from stages.core.digits import Dataset
-from stages.core.training import Trainer
+import numpy as np  # noqa: E402
 
-# 20 batches of 32 and a short one.
-FEW = 647
+from stages import baseline  # noqa: E402
+from stages.config import load, resolve  # noqa: E402
+from stages.config.network import Network, Tnc  # noqa: E402
+from stages.config.schema import Data, MnistData  # noqa: E402
+from stages.data import mnist  # noqa: E402
+from stages.data.exercise4 import exercise4  # noqa: E402
+from stages.data.prepared import Prepared  # noqa: E402
+from stages.training.trainer import Trainer  # noqa: E402
+
+FEW = 647  # 20 batches of 32 and a short one
 
 
 def digest(*arrays: np.ndarray) -> str:
-    """SHA-256 of the bytes of `arrays`."""
+    """Return the SHA-256 digest of the bytes of `arrays`."""
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 
-def shortened(config: params.RunConfig) -> params.RunConfig:
-    """`config` with just enough steps to spread a difference over all weights."""
-    if isinstance(config.optimizer, params.Tnc):
-        return config.model_copy(update={"optimizer": params.Tnc(name="tnc", max_function_calls=5)})
-    return config.model_copy(update={"epochs": 2})
+def shortened(network: Network) -> Network:
+    """Return `network` with just enough steps to spread a difference over all weights."""
+    if isinstance(network.optimizer, Tnc):
+        return network.model_copy(update={"optimizer": Tnc(name="tnc", max_function_calls=5)})
+    return network.model_copy(update={"epochs": 2})
 
 
-def few(array: np.ndarray) -> np.ndarray:
-    """A few examples from all over a split, since those of ex4 are ordered by digit."""
-    return array[:: len(array) // FEW][:FEW]
+def prepare(raw: dict[str, np.ndarray], data: Data) -> Prepared:
+    if isinstance(data, MnistData):
+        return Prepared(*mnist.split(raw, data.validation_split), 10, 28, "rows", "")
+    return Prepared(*exercise4(raw, data.examples_per_class, data.side), 10, data.side, "columns", "")
 
 
-def small(data: Dataset) -> Dataset:
-    """A few examples of each split; of ex4, whose full batch is a long sum, the whole training split."""
-    return {name: array if len(array) == 5000 else few(array) for name, array in data.items()}
+def few(data: Prepared, longest: int) -> Prepared:
+    """Return a few examples from all over each split that is longer than `longest`."""
+    arrays = [
+        {split: array[:: len(array) // FEW][:FEW] if len(array) > longest else array for split, array in part.items()}
+        for part in (data.x, data.y)
+    ]
+    return dataclasses.replace(data, x=arrays[0], y=arrays[1])
 
 
 def main() -> None:
     """Compute and print."""
-    settings = params.load()
-    raw = files.read_npz(Path(sys.argv[1]))
+    params = load.read()
+    raw = mnist.read(Path(sys.argv[1]))
     hashes: dict[str, str] = {}
-    prepared = {case: prepare.prepare(raw, settings.cases[case].dataset, settings.datasets) for case in settings.cases}
-    for case, data in prepared.items():
-        for name, array in data.items():
-            hashes[f"prepare {case} {name}"] = digest(array)
-    seen = set()
-    for name, config in params.variant_configs(settings).items():
-        short = shortened(config.run)
-        kind = (short.loss, short.keras_semantics, short.optimizer.name, short.l2 > 0)
-        if kind in seen:
-            continue
-        seen.add(kind)
-        run = Trainer(short, small(prepared[config.case])).run(config.seeds[0])
-        figures = np.array([(epoch.loss, epoch.accuracy) for epoch in run.history])
-        hashes[f"train {name}"] = digest(figures, *run.weights.values(), run.final["test"].confidence)
-    for case, data in prepared.items():
-        for name, fitted in settings.cases[case].baselines.items():
-            short_fit = fitted.model_copy(update={"max_iter": 30})
-            result = baseline.fit(short_fit, {key: few(array) for key, array in data.items()})
-            hashes[f"baseline {case}-{name}"] = digest(np.array(list(result.loss.values())), *result.predicted.values())
+    kinds = set()
+    for name, case in params.cases.items():
+        data = prepare(raw, case.data)
+        for split, x in data.x.items():
+            hashes[f"prepare {name} {split}"] = digest(x, data.y[split])
+        # The full batch of exercise 4 is a long sum, so its training split stays whole.
+        examples = few(data, 5000)
+        for configuration in resolve.plan_case(name, case, params.seeds).runs.runs:
+            network = shortened(configuration.network)
+            kind = (network.loss, network.keras_semantics, network.optimizer.name, network.l2 > 0)
+            if configuration.subset or kind in kinds:
+                continue
+            kinds.add(kind)
+            run = Trainer(network, examples).run(configuration.seeds[0])
+            assert run.confidence is not None
+            figures = run.history[:, :2]
+            hashes[f"train {name} {configuration.folder}"] = digest(figures, *run.weights.values(), run.confidence)
+        for kind_of_model, settings in case.baselines.items():
+            fitted = baseline.fit(settings.model_copy(update={"max_iter": 30}), few(data, 0))
+            losses = np.array(list(fitted.losses.values()))
+            hashes[f"baseline {name} {kind_of_model}"] = digest(losses, *fitted.predicted.values())
     print(json.dumps(hashes, indent=2))
 
 

@@ -1,21 +1,24 @@
-"""What several tests use: the repository's root, its parameters, and MNIST, fetched once a machine."""
+"""What several tests use: the root of the repository, MNIST, a browser."""
 
-import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
+from stages.base import processor
 
-import os
-import shutil
-import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+processor.apply()  # before anything imports NumPy, which reads its settings then
 
-import pooch
-import pytest
-from miniature import Miniature, run_pipeline
-from selenium import webdriver
+import shutil  # noqa: E402
+import signal  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from contextlib import suppress  # noqa: E402
+from pathlib import Path  # noqa: E402
 
-from stages import fetch
-from stages.core import files, params
-from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes, sha256
+import numpy as np  # noqa: E402
+import pooch  # noqa: E402
+import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
+from selenium import webdriver  # noqa: E402
+
+from stages.base import files  # noqa: E402
+from stages.base.errors import UserError  # noqa: E402
+from stages.data import mnist, sources  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 240
@@ -24,7 +27,7 @@ CHROMIUM = (
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
 )
 
-# A shell lets what it starts in the background ignore Ctrl-C, and so would do what tests start.
+# A shell starts background processes with Ctrl-C ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -34,33 +37,24 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings() -> params.Params:
-    return params.load(ROOT / "params.yaml")
-
-
-@pytest.fixture(scope="session")
-def raw_mnist(settings: params.Params) -> Dataset:
-    """The real MNIST, from the user's cache when the digests of its files are right."""
+def raw_mnist() -> dict[str, np.ndarray]:
+    """The real MNIST, from the user's cache if the digests of its files are right."""
     cached = Path(pooch.os_cache("whichfix"), "mnist.npz")
-    digests = settings.sources.files
-    if cached.is_file():
-        arrays = files.read_npz(cached)
-        if all(sha256(idx_bytes(arrays[array])) == digests[name] for name, array in ARRAY_OF_FILE.items()):
-            return arrays
-    arrays = fetch.fetch(settings.sources, os.environ.get(fetch.FOLDER_VARIABLE))
-    files.write_npz(cached, arrays)
-    return arrays
-
-
-@pytest.fixture(scope="session")
-def miniature(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
-    """The pipeline, run in small on made-up digits; to be read, not changed."""
-    return run_pipeline(root, tmp_path_factory.mktemp("miniature"))
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{cached}.lock"):  # one of the test processes fetches
+        if cached.is_file():
+            with suppress(KeyError, ValueError, UserError):
+                arrays = files.read_archive(cached)
+                contents = {name: mnist.idx_bytes(arrays[array]) for name, array in mnist.ARRAY_OF_FILE.items()}
+                return mnist.parse(contents, mnist.DIGESTS)
+        arrays = sources.fetch(sources.ways(), mnist.DIGESTS)
+        files.replace_bytes(cached, files.archive_bytes(arrays))
+        return arrays
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser without a window; skips where there is none."""
+    """A browser without a window; skips if there is none."""
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
         pytest.skip("chromium and chromedriver are not installed")
@@ -77,26 +71,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture
-def counted() -> Callable[[str, int], None]:
-    """Compare how many faults of a kind a test has tried with tests/counts.json, which the README cites.
-
-    With WHICHFIX_COUNTS=write the number is written there instead, one test process at a time.
-    """
-
-    def compare(kind: str, number: int) -> None:
-        path = ROOT / "tests" / "counts.json"
-        held = files.read_json(path)
-        if os.environ.get("WHICHFIX_COUNTS") == "write":
-            files.write_json(path, held | {kind: number})
-        else:
-            assert held[kind] == number, kind
-
-    return compare
-
-
-@pytest.fixture
 def limited() -> Iterator[None]:
-    """Ends a test after `LIMIT` seconds: what waits for a server that hangs would wait for ever."""
+    """End a test after `LIMIT` seconds, because it would wait for a server that hangs for ever."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"not done after {LIMIT} s")
@@ -109,5 +85,5 @@ def limited() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest, the pipeline end to end: the other process runs the rest meanwhile."""
+    """Start with the longest test, the pipeline end to end, because the other process runs the rest meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_end_to_end.py")

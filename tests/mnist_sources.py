@@ -1,23 +1,32 @@
-"""MNIST in small, made up, in the forms that its sources have it in."""
+"""A made-up MNIST of seven examples, in the forms that its sources have."""
 
 import gzip
+import hashlib
+import os
 import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from stages.core import params
-from stages.core.digits import ARRAY_OF_FILE, Dataset, idx_bytes, sha256
+from stages.data.mnist import ARRAY_OF_FILE, idx_bytes
+from stages.data.sources import Wheel
 
 RANDOM = np.random.default_rng(0)
-MINIATURE: Dataset = {
+MINIATURE = {
     "x_train": RANDOM.integers(0, 256, (5, 28, 28), np.uint8),
     "y_train": RANDOM.integers(0, 10, 5, np.uint8),
     "x_test": RANDOM.integers(0, 256, (2, 28, 28), np.uint8),
     "y_test": RANDOM.integers(0, 10, 2, np.uint8),
 }
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 CONTENTS = {name: idx_bytes(MINIATURE[array]) for name, array in ARRAY_OF_FILE.items()}
 DIGESTS = {name: sha256(content) for name, content in CONTENTS.items()}
 MEMBER = "digits/data/digits.pkl.gz"
@@ -30,11 +39,11 @@ METADATA = {
 }
 
 
-def assert_miniature(dataset: Dataset) -> None:
-    assert dataset.keys() == MINIATURE.keys()
+def assert_miniature(arrays: dict[str, np.ndarray]) -> None:
+    assert arrays.keys() == MINIATURE.keys()
     for name, array in MINIATURE.items():
-        assert dataset[name].dtype == np.uint8
-        assert np.array_equal(dataset[name], array)
+        assert arrays[name].dtype == np.uint8
+        assert np.array_equal(arrays[name], array)
 
 
 def write_folder(folder: Path, *, zipped: bool = True) -> Path:
@@ -48,7 +57,7 @@ def write_folder(folder: Path, *, zipped: bool = True) -> Path:
 
 
 def pickled_array(array: np.ndarray) -> bytes:
-    """`array` as the NumPy of Python 2 pickles it, without a STOP."""
+    """Return `array` as the NumPy of Python 2 pickles it, without a STOP."""
     shape = b"".join(b"J" + struct.pack("<i", n) for n in array.shape)
     kind = array.dtype.str[1:].encode()
     return (
@@ -59,7 +68,7 @@ def pickled_array(array: np.ndarray) -> bytes:
 
 
 def pickled_miniature(program: bytes = b"") -> bytes:
-    """The miniature as three pickled pairs of images and labels, after the opcodes of a `program`."""
+    """Return the miniature as three pickled pairs of images and labels, after the opcodes of a `program`."""
     pairs = b""
     for split, part in (("train", slice(3)), ("train", slice(3, None)), ("test", slice(None))):
         x, y = MINIATURE[f"x_{split}"][part], MINIATURE[f"y_{split}"][part]
@@ -75,12 +84,21 @@ def write_wheel(
     zipped: bool = True,
     member: str = MEMBER,
     others: Mapping[str, bytes] = METADATA,
-) -> params.Wheel:
-    """Write a wheel with `content`, zipped or as it is, under the name `member`; its digests are right."""
+) -> Wheel:
+    """Write a wheel with `content`, gzipped or as it is, under the name `member`; its digest is right."""
     folder.mkdir(parents=True, exist_ok=True)
     content = gzip.compress(content, 1) if zipped else content
-    with zipfile.ZipFile(folder / WHEEL, "w", zipfile.ZIP_DEFLATED) as wheel:
+    with zipfile.ZipFile(folder / WHEEL, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as wheel:
         for name, other in {**others, member: content}.items():
             wheel.writestr(name, other)
     digest = sha256((folder / WHEEL).read_bytes())
-    return params.Wheel(requirement="digits-hub==1.0", sha256=digest, member=member, member_sha256=sha256(content))
+    return Wheel(requirement="digits-hub==1.0", sha256=digest, member=member)
+
+
+def use_index(patch: pytest.MonkeyPatch, *, folder: Path | None = None, address: str = "") -> None:
+    """Let pip know no other package index than a folder of wheels or the one at `address`, and no proxy."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        patch.delenv(name)
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)} if folder else {"PIP_INDEX_URL": f"{address}simple/"}
+    for name, value in {"PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "*", **index}.items():
+        patch.setenv(name, value)

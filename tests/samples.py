@@ -1,10 +1,20 @@
-"""Small configurations and made-up data, for tests that train."""
+"""Small networks, synthetic data and a small project, for tests that train."""
 
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ruamel.yaml import YAML
 
-from stages.core.params import RunConfig
+from stages import plan
+from stages.base import files
+from stages.config.network import Network
+from stages.config.planned import Configuration
+from stages.config.schema import Subset
+from stages.data import prepared
+from stages.data.prepared import Prepared
+from stages.training.runs import Run
 
 SETTINGS: dict[str, Any] = {
     "input_scale": 1.0,
@@ -32,22 +42,130 @@ TNC: dict[str, Any] = {
 }
 
 
-def config(**settings: Any) -> RunConfig:
-    """A network with one small hidden layer, trained for one epoch, but for `settings`."""
-    return RunConfig.model_validate(SETTINGS | settings)
+def network(**settings: Any) -> Network:
+    """Return a network with one small hidden layer, trained for one epoch, with these other `settings`."""
+    return Network.model_validate(SETTINGS | settings)
 
 
-def dataset(n_train: int = 70, n_features: int = 12, *, validation: bool = True) -> dict[str, np.ndarray]:
-    """Noisy examples around one centre a digit, float32 in 0-1; the last batch of 16 of 70 is a short one.
+def configuration(folder: str = "as_posted", **settings: Any) -> Configuration:
+    """Return a configuration without fixes, with `subset` and `seeds` of `settings`, and `network` of the rest."""
+    subset, seeds = settings.pop("subset", None), settings.pop("seeds", (0,))
+    fixes = settings.pop("fixes", ())
+    return Configuration(
+        folder=folder,
+        fixes=fixes,
+        network=network(**settings),
+        subset=Subset(first_of_each_class=subset) if subset else None,
+        seeds=seeds,
+    )
 
-    Two splits have one length, because each length is compiled for.
+
+def dataset(n_train: int = 70, n_features: int = 12, *, validation: bool = True, side: int | None = None) -> Prepared:
+    """Return noisy examples around one center per class, float32 in 0 to 1.
+
+    70 examples end with a short batch of 16. Two splits have one length, because each length is compiled for.
     """
     random = np.random.default_rng(1)
-    centres = random.uniform(0, 1, (10, n_features))
-    arrays = {}
+    centers = random.uniform(0, 1, (10, n_features))
+    x, y = {}, {}
     for split, n in {"train": n_train, "validation": 30, "test": 30}.items():
-        labels = np.concatenate([np.arange(10), random.integers(0, 10, n - 10)]).astype(np.uint8)
-        arrays[f"y_{split}"] = labels
-        noisy = centres[labels] + random.normal(0, 0.2, (n, n_features))
-        arrays[f"x_{split}"] = np.clip(noisy, 0, 1).astype(np.float32)
-    return arrays if validation else {name: array for name, array in arrays.items() if "validation" not in name}
+        if split == "validation" and not validation:
+            continue
+        y[split] = np.concatenate([np.arange(10), random.integers(0, 10, n - 10)]).astype(np.uint8)
+        noisy = centers[y[split]] + random.normal(0, 0.2, (n, n_features))
+        x[split] = np.clip(noisy, 0, 1).astype(np.float32)
+    return Prepared(x, y, 10, side, "rows", "0" * 64)
+
+
+def as_bytes(data: Prepared) -> Prepared:
+    """Return `data` with its examples as uint8, 0 to 255."""
+    x = {split: np.rint(255 * values).astype(np.uint8) for split, values in data.x.items()}
+    return Prepared(x, data.y, data.n_classes, data.side, data.order, data.sha256)
+
+
+def params_content() -> dict[str, Any]:
+    """Return the content of a small params.yaml with one case, ``small``: two fixes, four named variants."""
+    return {
+        "seeds": [0, 3],
+        "execution": {"backend": "threading", "workers": 1},
+        "cases": {
+            "small": {
+                "title": "A small network",
+                "source": "https://example.org/question",
+                "data": {"file": "data/raw/mnist.npz", "recipe": "mnist", "validation_split": 0.3},
+                "judged_by": "test",
+                "as_posted": SETTINGS
+                | {"optimizer": {"name": "sgd", "learning_rate": 0.001}, "output_activation": "sigmoid"}
+                | {"epochs": 2},
+                "fixes": {
+                    "softmax": {"why": "One class is right.", "set": {"output_activation": "softmax"}},
+                    "adam": {"why": "It is faster.", "set": {"optimizer": {"name": "adam", "learning_rate": 0.03}}},
+                },
+                "variants": {
+                    "fixed": {"fixes": ["softmax", "adam"]},
+                    "longer": {"fixes": ["adam"], "set": {"epochs": 4}, "seeds": [3]},
+                    "wild": {"set": {"keras_semantics": "3", "optimizer": {"name": "sgd", "learning_rate": 1e30}}},
+                    "few": {"data": {"first_of_each_class": {0: 2, 1: 3}}},
+                },
+                "baselines": {"logistic": {"input_scale": 1.0, "C": 1.0, "max_iter": 100}},
+                "published": [
+                    {"claim": "10%", "value": 0.1, "tolerance": 0.05, "source": "the post", "of": "as_posted"}
+                    | {"figure": "train_accuracy"},
+                    {"claim": "loss 5", "value": 5.0, "tolerance": 0.5, "source": "the post", "of": "wild"}
+                    | {"figure": "loss", "from_epoch": 2},
+                    {"claim": "90%", "value": 0.9, "tolerance": 0.2, "source": "a comment", "of": "logistic"}
+                    | {"figure": "test_accuracy"},
+                ],
+            }
+        },
+    }
+
+
+def write_params(content: dict[str, Any]) -> None:
+    """Write params.yaml into the current folder, and what `plan` makes of it."""
+    yaml, text = YAML(typ="safe"), io.StringIO()
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # cases must be the last key
+    yaml.dump(content, text)
+    files.write_bytes(Path("params.yaml"), text.getvalue().encode())
+    plan.main()
+
+
+def write_data(data: Prepared) -> None:
+    """Write `data` as the prepared data of the case ``small``."""
+    prepared.write(files.prepared_path("small"), data.x, data.y, data.n_classes, data.side, data.order)
+
+
+def untrained_run(trained: Configuration, seed: int, data: Prepared) -> Run:
+    """Return a run with random numbers instead of training; with a learning rate of 1e30 it diverges.
+
+    It predicts more classes right if `trained` has more fixes.
+    """
+    part = data.first_of_each_class(trained.subset.first_of_each_class) if trained.subset else data
+    random = np.random.default_rng([seed, len(trained.folder), len(trained.fixes)])
+    wild = getattr(trained.network.optimizer, "learning_rate", 0) == 1e30
+    chance = 0.1 + 0.4 * len(trained.fixes)
+    predicted = {
+        split: np.where(random.random(len(y)) < chance, y, random.integers(0, 10, len(y))).astype(np.uint8)
+        for split, y in part.y.items()
+    }
+    history = random.random((trained.network.epochs or 1, 4))
+    if wild:
+        history[-1, 0] = np.nan
+    if "validation" not in part.y:
+        history[:, 2:] = np.nan
+    features, output = data.x["train"].shape[1], trained.network.output_units
+    return Run(
+        seed=seed,
+        history=history,
+        scores={split: float(np.mean(predicted[split] == y)) for split, y in part.y.items()},
+        losses={split: np.inf if wild else float(random.random()) for split in part.y},
+        predicted=predicted,
+        confidence=random.random(len(part.y["test"])).astype(np.float32) if "test" in part.y else None,
+        weights={
+            "hidden_0.kernel": random.normal(size=(features, 7)).astype(np.float32),
+            "hidden_0.bias": np.zeros(7, np.float32),
+            "output.kernel": random.normal(size=(7, output)).astype(np.float32),
+            "output.bias": np.full(output, np.inf if wild else 0, np.float32),
+        },
+        steps=5 * len(history),
+    )

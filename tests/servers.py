@@ -1,4 +1,4 @@
-"""Real servers on this machine's loopback, for the length of a block: Dask, PostgreSQL, MLflow, S3, a hostile one."""
+"""Real servers on the loopback, each for the length of a block: Dask, PostgreSQL, MLflow, S3, HTTP, a hostile one."""
 
 import json
 import os
@@ -21,18 +21,18 @@ from urllib.request import urlopen
 import pytest
 import sqlalchemy
 
-from stages.core import files, runtime
+from stages.base import files, processor
 
 ROOT = Path(__file__).parents[1]
 # Seconds that a server may take to start.
 START = 60
-# An environment as a shell has it: this process, and so what it starts, is under the settings of `runtime`.
-PLAIN = {name: value for name, value in os.environ.items() if name not in runtime.SETTINGS}
+# The environment of a plain shell. This process has the settings of `processor`, and what it starts inherits them.
+PLAIN = {name: value for name, value in os.environ.items() if name not in processor.SETTINGS}
 
 
 @contextmanager
 def server(command: Sequence[str], folder: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs for the length of the block, in `folder`; shows what it printed where that fails."""
+    """Run a process in `folder` for the length of the block. If the block fails, show what the process printed."""
     log = folder / f"{time.monotonic_ns()}.log"
     with log.open("wb") as output:
         options = {"stdout": output, "stderr": subprocess.STDOUT, **options}
@@ -47,14 +47,14 @@ def server(command: Sequence[str], folder: Path, **options: Any) -> Iterator[sub
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a server and what it started."""
+    """Kill a server and the processes that it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    """Wait for `ready`; fail when it takes long, or when `process` ends before."""
+    """Wait for `ready`. Fail if that takes long, or if `process` ends before."""
     end = time.monotonic() + START
     while not ready():
         assert process is None or process.poll() is None, process.args
@@ -63,7 +63,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes] | Non
 
 
 def responds(address: str) -> bool:
-    """Whether a server answers at `address`, and that all is well."""
+    """Return whether a server answers at `address` with status 200."""
     try:
         with urlopen(address, timeout=5) as answer:
             return bool(answer.status == 200)
@@ -79,7 +79,7 @@ def free_port() -> int:
 
 @contextmanager
 def dask_scheduler(folder: Path) -> Iterator[str]:
-    """The address of a `dask scheduler`, started without this project's settings and without its code."""
+    """Start a `dask scheduler` without the settings and the code of this project; give its address."""
     pytest.importorskip("distributed", reason="Dask is not installed (pip install '.[dask]')")
     file = folder / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
@@ -93,12 +93,21 @@ def dask_worker(
     address: str,
     folder: Path,
     *options: str,
-    module: str = "stages.core.worker",
     code: Path = ROOT,
-    environment: Mapping[str, str] = PLAIN,
+    environment: Mapping[str, str] = PLAIN | processor.SETTINGS,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of one thread, with the nanny that starts it again; `module` is what is run, of the code in `code`."""
-    command = [sys.executable, "-m", module, address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
+    """Start a worker of one thread with a nanny, which restarts it. It imports the project in `code`."""
+    command = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        address,
+        "--host",
+        "127.0.0.1",
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+    ]
     command += ["--local-directory", str(folder), "--death-timeout", str(START), *options]
     with server(command, folder, env={**environment, "PYTHONPATH": str(code)}) as process:
         yield process
@@ -106,13 +115,13 @@ def dask_worker(
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The address of a database of a new PostgreSQL, for SQLAlchemy."""
+    """Start a new PostgreSQL; give the address of its database for SQLAlchemy."""
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed, so PostgreSQL cannot be reached")
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     initdb = str(versions[-1]) if versions else shutil.which("initdb")
     if initdb is None:
         pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
-    # It refuses to run as root.
+    # PostgreSQL refuses to run as root.
     user: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
@@ -137,14 +146,14 @@ def postgresql() -> Iterator[str]:
                 wait_until(answers, process)
                 yield address
             finally:
-                # In order: it starts processes that are not of its group.
+                # Let PostgreSQL end by itself, because it starts processes outside its group.
                 process.send_signal(signal.SIGINT)
                 process.wait(START)
 
 
 @contextmanager
 def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]:
-    """The address of an `mlflow server` that keeps its runs in `database`."""
+    """Start an `mlflow server` that stores its runs in `database`; give its address."""
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
     options = ["--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -156,7 +165,7 @@ def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of an S3 server, and who may read and write it."""
+    """A bucket of an S3 server, and the credentials to read and write it."""
 
     address: str
     name: str
@@ -171,14 +180,14 @@ class Bucket:
 
 @contextmanager
 def s3(folder: Path) -> Iterator[Bucket]:
-    """A bucket of moto's S3 server, which checks credentials as Amazon's does and keeps all in memory."""
+    """Start moto's S3 server, which checks credentials as Amazon's does, and make a bucket in its memory."""
     missing = "DVC's S3 remotes are not installed (pip install --require-hashes -r requirements-s3.lock)"
     pytest.importorskip("dvc_s3", reason=missing)
     pytest.importorskip("moto", reason=missing)
     boto3 = pytest.importorskip("boto3", reason=missing)
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    # What is asked below, before there is anybody with credentials.
+    # The requests below, before a user with credentials exists.
     variables = {**PLAIN, "INITIAL_NO_AUTH_ACTION_COUNT": "4"}
 
     def answers() -> bool:
@@ -207,11 +216,11 @@ def s3(folder: Path) -> Iterator[Bucket]:
 
 @contextmanager
 def hostile_server(answer: Callable[[str, str], Iterable[bytes]]) -> Iterator[str]:
-    """The address of a server that sends what `answer` yields for a method and a path, be it HTTP or not."""
+    """Start a server that sends what `answer` yields for a method and a path, HTTP or not; give its address."""
 
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
-            # The client leaves as soon as it has had enough.
+            # A client that has had enough closes the connection.
             with suppress(OSError):
                 method, path, _ = self.rfile.readline().decode().split()
                 while self.rfile.readline().strip():

@@ -1,4 +1,4 @@
-"""The benchmarks run, in small, and measure the same work on each side; how long it takes is theirs to say."""
+"""The benchmark of the loop runs, on little data, and its rows do the same work."""
 
 import importlib.util
 import sys
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import dataset
 
 from benchmarks import loop
 from benchmarks.rows import protocol
-from stages.core import files
+from stages.base import files
+from stages.data import prepared
 
 ROUNDS = 2
 SHAPE = "784-64-10/32"
@@ -19,12 +19,16 @@ SHAPE = "784-64-10/32"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the benchmark of the loop was run, on 200 examples, the last of them in a short batch."""
+    """Return a folder in which the benchmark was run on 200 examples, the last of them in a short batch."""
     folder = tmp_path_factory.mktemp("benchmarks")
-    digits = dataset(170, 784)
-    for name in ("x_train", "x_validation"):
-        digits[name] = np.rint(255 * digits[name]).astype(np.uint8)
-    files.write_npz(folder / "data/prepared/mnist.npz", digits)
+    random = np.random.default_rng(1)
+    centers = random.uniform(0, 255, (10, 784))
+    x, y = {}, {}
+    for split, n in {"train": 170, "validation": 30, "test": 30}.items():
+        y[split] = random.permutation(np.arange(n) % 10).astype(np.uint8)
+        noise = random.normal(0, 50, (n, 784))
+        x[split] = np.rint(np.clip(centers[y[split]] + noise, 0, 255)).astype(np.uint8)
+    prepared.write(folder / files.prepared_path("mnist"), x, y, 10, 28, "rows")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["loop", "--rounds", str(ROUNDS), "--shapes", SHAPE, "--keep", "problems"])
@@ -53,19 +57,19 @@ def test_a_row_is_timed_in_each_round(results: dict[str, Any], row: loop.Row) ->
     assert ("training_accuracy" in figures) == (not row.module.startswith("products"))
 
 
-# Keras shuffles for itself; PyTorch adds Adam's epsilon elsewhere.
+# Keras shuffles the examples itself; PyTorch adds Adam's epsilon in another place.
 @pytest.mark.parametrize(
     ("module", "tolerance"),
     [("model_fit", 0.5), ("model_fit_compiled", 0.5), ("pytorch", 1e-2), ("scikit_learn", 1e-4), ("jax_scan", 1e-4)],
 )
-def test_a_row_learns_what_ours_learns(results: dict[str, Any], module: str, tolerance: float) -> None:
+def test_a_row_learns_what_our_loop_learns(results: dict[str, Any], module: str, tolerance: float) -> None:
     rows = results["shapes"][SHAPE]["rows"]
     if "not_measured" in rows[module]:
         pytest.skip(rows[module]["not_measured"])
     assert rows[module]["training_loss"] == pytest.approx(rows["whichfix"]["training_loss"], rel=tolerance)
 
 
-def test_the_network_has_learned_something(folder: Path, results: dict[str, Any]) -> None:
+def test_the_network_learns_something(folder: Path, results: dict[str, Any]) -> None:
     problem = protocol.load(folder / "problems" / SHAPE.replace("/", "-") / "problem.npz")
     before = loop.outcome(problem, problem.weights)
     assert results["shapes"][SHAPE]["rows"]["whichfix"]["training_loss"] < 0.9 * before["training_loss"]

@@ -1,68 +1,89 @@
-import sys
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stages import prepare
-from stages.core import digits, files, params
-from stages.core.digits import Dataset
+from stages.base import files
+from stages.base.errors import UserError
+from stages.data import prepared
+
+MNIST = {"file": "data/raw/mnist.npz", "recipe": "mnist", "validation_split": 0.33}
+EX4 = {"file": "data/raw/mnist.npz", "recipe": "exercise4", "examples_per_class": 500, "side": 20}
+# SHA-256 of the arrays' bytes, which must be the same on every machine.
+DIGESTS = {
+    "mnist": {
+        "x_train": "dc1afb4a386ccb6869c3ea4555650914473817b85403d69170a418fe80317586",
+        "x_validation": "9d5d726690f52e2f189272786f2ec6498aab72473ff0863cb31f5ad39f3fae06",
+        "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "y_train": "e6458eb58d3cab8ea105bc438740e4a45a8ffffa2f16d158fb10cfa114870cad",
+        "y_validation": "ad22071370a90c0e309da487d6de1857842107bfde83a2927591487d95449f4c",
+        "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    },
+    "ex4": {
+        "x_train": "ca1851603879757de4f53fb6cdcba2333f4411b115d7c4c078196a88ada85d78",
+        "x_test": "773a2bc19ccdbd78a5f835bca72ec32916f971298b4f614e02038c85478ccb21",
+        "y_train": "41b7b0a9d94690a3a2f54a1d01a9f1cc1b9512e3954fb737ad5ed9f66972403d",
+        "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    },
+}
 
 
 @pytest.fixture
-def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw_mnist: Dataset) -> Path:
-    """A folder with the project's parameters and raw data, which the stage runs in."""
-    (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())
-    files.write_npz(tmp_path / "data" / "raw" / "mnist.npz", raw_mnist)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw_mnist: dict[str, np.ndarray]) -> Path:
+    """A folder in which the stage can run on the case ex4."""
     monkeypatch.chdir(tmp_path)
+    files.write_json(files.config_path("ex4", "data"), EX4)
+    files.write_archive(files.RAW_MNIST, raw_mnist)
     return tmp_path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
-    prepare.main()
-
-
-@pytest.mark.parametrize("case", ["mnist", "ex4"])
-def test_the_stage_writes_the_dataset_of_the_case_and_nothing_else(
-    project: Path, monkeypatch: pytest.MonkeyPatch, raw_mnist: Dataset, case: str
+@pytest.mark.parametrize(
+    ("case", "data", "facts"), [("mnist", MNIST, (28, "rows", "uint8")), ("ex4", EX4, (20, "columns", "float32"))]
+)
+def test_the_prepared_data_have_the_same_bits_on_every_machine(
+    folder: Path, case: str, data: dict[str, Any], facts: tuple[int, str, str]
 ) -> None:
-    run(monkeypatch, case)
-    written = files.read_npz(project / "data" / "prepared" / f"{case}.npz")
-    expected = digits.mnist(raw_mnist, 0.33) if case == "mnist" else digits.ex4(raw_mnist, 500, 20)
-    assert written.keys() == expected.keys()
-    for name, array in expected.items():
-        assert written[name].dtype == array.dtype
-        assert np.array_equal(written[name], array)
-    made = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
-    assert made == {"params.yaml", "data/raw/mnist.npz", f"data/prepared/{case}.npz"}
+    files.write_json(files.config_path(case, "data"), data)
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    prepare.main(case)
+    path = files.prepared_path(case)
+    assert {path for path in folder.rglob("*") if path.is_file()} - before == {folder / path}
+    read = prepared.read(path)
+    assert (read.side, str(read.order), read.x["train"].dtype.name) == facts
+    assert read.n_classes == 10
+    written = {f"{kind}_{split}": a for kind, arrays in (("x", read.x), ("y", read.y)) for split, a in arrays.items()}
+    assert {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in written.items()} == DIGESTS[case]
 
 
-def test_the_settings_of_a_dataset_decide_it(settings: params.Params) -> None:
-    raw: Dataset = {
-        "x_train": np.zeros((40, 28, 28), np.uint8),
-        "y_train": np.arange(40, dtype=np.uint8) % 10,
-        "x_test": np.zeros((3, 28, 28), np.uint8),
-        "y_test": np.zeros(3, np.uint8),
-    }
-    datasets = settings.datasets.model_copy(
-        update={
-            "mnist": params.Mnist(validation_split=0.25),
-            "ex4": params.Ex4(examples_per_digit=3, side=7),
-        }
-    )
-    mnist = prepare.prepare(raw, "mnist", datasets)
-    assert (len(mnist["x_train"]), len(mnist["x_validation"])) == (30, 10)
-    ex4 = prepare.prepare(raw, "ex4", datasets)
-    assert (ex4["x_train"].shape, ex4["x_test"].shape) == ((30, 49), (3, 49))
+def test_pictures_of_the_exercise_stand_upright(folder: Path, raw_mnist: dict[str, np.ndarray]) -> None:
+    files.write_json(files.config_path("ex4", "data"), EX4 | {"examples_per_class": 1, "side": 28})
+    prepare.main("ex4")
+    read = prepared.read(files.prepared_path("ex4"))
+    images = np.rint(read.images(read.x["test"]) * 255)
+    assert np.array_equal(images, raw_mnist["x_test"])
 
 
-def test_an_unknown_case_is_refused_with_the_known_ones(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run(monkeypatch, "mnits")
-    assert caught.value.code == 2
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert all(word in message for word in ("mnits", "mnist", "ex4"))
-    assert not (project / "data" / "prepared").exists()
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda: Path("configs/ex4/data.json").unlink(), "configs/ex4/data.json is missing; run `dvc repro`"),
+        (lambda: Path("configs/ex4/data.json").write_text("{"), "configs/ex4/data.json: .*expected what `plan` writes"),
+        (
+            lambda: Path("configs/ex4/data.json").write_text(json.dumps(EX4 | {"side": 0})),
+            "configs/ex4/data.json: .*side: .*expected what `plan` writes",
+        ),
+        (lambda: Path("data/raw/mnist.npz").unlink(), "data/raw/mnist.npz is missing; run `dvc repro`"),
+        (lambda: Path("data/raw/mnist.npz").write_bytes(b"PK"), "data/raw/mnist.npz: .*expected an archive of arrays"),
+    ],
+    ids=["no-data.json", "no-json", "wrong-value", "no-raw-data", "no-archive"],
+)
+def test_a_missing_or_damaged_file_is_refused_in_one_line(folder: Path, change: Any, line: str) -> None:
+    change()
+    with pytest.raises(UserError, match=f"^{line}") as caught:
+        prepare.main("ex4")
+    assert "\n" not in str(caught.value)
+    assert not files.PREPARED.exists()

@@ -1,4 +1,4 @@
-"""The files by which others run, cite and reuse the repository: they say what it is, and run what the README says."""
+"""The files by which others install, run, cite and reuse the repository agree with each other."""
 
 import json
 import re
@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+# One package per entry, with the lines of its hashes.
+ENTRIES = [entry for entry in re.sub(r"\\\n\s*", "", LOCK).splitlines() if not entry.startswith("#")]
+
 
 @pytest.fixture(scope="module")
 def commands(root: Path) -> list[str]:
-    """The README's two: the pipeline's, and the tests'."""
+    """Return the README's command for the pipeline and its command for the tests."""
     readme = (root / "README.md").read_text(encoding="utf-8")
     found = [re.findall(rf"^(python3 -m venv .* && {last})$", readme, re.MULTILINE) for last in ("dvc repro", "pytest")]
     assert [len(lines) for lines in found] == [1, 1]
@@ -20,40 +26,35 @@ def commands(root: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(root: Path) -> dict[str, Any]:
-    result: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return result
-
-
-@pytest.fixture(scope="module")
 def workflow(root: Path) -> dict[str, Any]:
-    result: dict[str, Any] = YAML(typ="safe").load(root / ".github/workflows/ci.yml")
-    return result
+    content: dict[str, Any] = YAML(typ="safe").load(root / ".github/workflows/ci.yml")
+    return content
 
 
 @pytest.fixture(scope="module")
 def citation(root: Path) -> dict[str, Any]:
-    result: dict[str, Any] = YAML(typ="safe").load(root / "CITATION.cff")
-    return result
+    content: dict[str, Any] = YAML(typ="safe").load(root / "CITATION.cff")
+    return content
 
 
-def test_the_workflow_runs_the_commands_of_the_readme_and_then_looks_for_changes(
+def test_the_workflow_runs_the_readme_then_forces_the_results_then_looks_for_changes(
     workflow: dict[str, Any], commands: list[str]
 ) -> None:
     lines = [step.get("run", "").strip() for step in workflow["jobs"]["readme"]["steps"]]
     pipeline, tests = (lines.index(command) for command in commands)
+    (forced,) = (number for number, line in enumerate(lines) if line.endswith("dvc repro --force"))
     (status,) = (number for number, line in enumerate(lines) if 'test -z "$(git status --porcelain)"' in line)
-    assert tests < status
-    assert pipeline < status
+    assert tests < pipeline < forced < status
 
 
-def test_the_workflow_runs_on_every_python_that_is_supported(workflow: dict[str, Any], project: dict[str, Any]) -> None:
+def test_the_workflow_runs_on_every_python_that_is_supported(workflow: dict[str, Any]) -> None:
+    versions = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["project"]["requires-python"])
+    assert versions
     pythons = workflow["jobs"]["readme"]["strategy"]["matrix"]["python"]
-    first, end = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups()  # type: ignore[union-attr]
-    assert pythons == [f"3.{minor}" for minor in range(int(first), int(end))]
+    assert pythons == [f"3.{minor}" for minor in range(int(versions[1]), int(versions[2]))]
 
 
-def test_the_workflow_may_only_read_and_runs_no_action_by_a_name_that_can_move(workflow: dict[str, Any]) -> None:
+def test_the_workflow_can_only_read_and_pins_every_action(workflow: dict[str, Any]) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
         assert "permissions" not in job
@@ -62,40 +63,71 @@ def test_the_workflow_may_only_read_and_runs_no_action_by_a_name_that_can_move(w
             assert "uses" not in step or re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
 
 
-def test_the_dev_container_runs_the_commands_of_the_readme(
-    root: Path, commands: list[str], project: dict[str, Any]
-) -> None:
+def test_the_dev_container_runs_the_commands_of_the_readme(root: Path, commands: list[str]) -> None:
     container = json.loads((root / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
     assert [container["updateContentCommand"], container["postCreateCommand"]] == commands
-    # What both begin with, so that an editor need not wait for the rest.
+    # An editor waits for the common beginning of both commands only.
     assert container["onCreateCommand"].endswith(f" && {commands[0].removesuffix(' && dvc repro')}")
     assert container["waitFor"] == "onCreateCommand"
-    # MLflow's.
-    assert container["forwardPorts"] == [5000]
-    assert container["image"].startswith(f"python:{project['requires-python'].partition(',')[0].removeprefix('>=')}-")
+    assert container["forwardPorts"] == [5000]  # MLflow
+    oldest = PROJECT["project"]["requires-python"].partition(",")[0].removeprefix(">=")
+    assert container["image"].startswith(f"python:{oldest}-")
 
 
-def test_the_citation_is_of_this_version_and_licence(citation: dict[str, Any], project: dict[str, Any]) -> None:
+def test_the_citation_is_of_this_version_license_and_these_questions(citation: dict[str, Any], root: Path) -> None:
+    project = PROJECT["project"]
     assert citation["cff-version"] == "1.2.0"
     assert citation["title"].startswith(f"{project['name']}: ")
     assert citation["version"] == project["version"]
     assert citation["license"] == project["license"] == "MIT"
-
-
-# A case of one's own may be there too.
-@pytest.mark.parametrize("case", ["ex4", "mnist"])
-def test_the_citation_refers_to_the_source_of_every_case(citation: dict[str, Any], root: Path, case: str) -> None:
     cases = YAML(typ="safe").load(root / "params.yaml")["cases"]
-    assert cases[case]["source"] in {one.get("url") for one in citation["references"]}
+    # A user may have added cases.
+    sources = {cases[case]["source"] for case in ("ex4", "mnist")}
+    assert sources <= {reference.get("url") for reference in citation["references"]}
+    (license_file,) = project["license-files"]
+    assert (root / license_file).read_text(encoding="utf-8").startswith("MIT License\n")
 
 
-def test_the_licence_is_where_the_package_says(root: Path, project: dict[str, Any]) -> None:
-    (name,) = project["license-files"]
-    assert (root / name).read_text(encoding="utf-8").startswith("MIT License\n")
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(path.name for path in Path(__file__).parents[1].glob("docs/*"))])
-def test_every_link_of_a_page_to_a_file_leads_to_one(root: Path, page: str) -> None:
-    path = next(path for path in (root / page, root / "docs" / page) if path.is_file())
-    for target in re.findall(r"\]\(((?!https?:)[^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), target
+def test_the_lock_pins_one_version_of_each_package_by_hashes() -> None:
+    names = []
+    for entry in ENTRIES:
+        match = re.fullmatch(r"([\w.-]+)==[\w.!+]+( ; [^#]+?)?(\s*--hash=sha256:[0-9a-f]{64})+\s*", entry)
+        assert match, entry
+        names.append(canonical(match[1]))
+    assert len(names) == len(set(names)) > 50
+
+
+def test_the_lock_pins_every_direct_dependency() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    # The packages for S3 have a lock of their own.
+    optional = [name for extra, names in extras.items() if extra != "s3" for name in names]
+    wanted = [*PROJECT["project"]["dependencies"], *optional, *PROJECT["dependency-groups"]["test"]]
+    pinned = {canonical(entry.split("==")[0]) for entry in ENTRIES}
+    assert {canonical(re.split(r"[\[<>=~!; ]", name)[0]) for name in wanted} <= pinned
+
+
+def test_the_lock_has_no_address_and_no_option() -> None:
+    assert "://" not in LOCK
+    assert set(re.findall(r"(?<!\S)--?\w[\w-]*", "\n".join(ENTRIES))) == {"--hash"}
+
+
+def test_every_dependency_is_imported(root: Path) -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (root / "stages").rglob("*.py"))
+    imported = set(re.findall(r"^\s*(?:import|from) ([\w.]+)", text, re.MULTILINE))
+    names = {
+        "pillow": "PIL",
+        "ruamel-yaml": "ruamel.yaml",
+        "scikit-learn": "sklearn",
+        "vl-convert-python": "vl_convert",
+        "tensorflow": "keras",
+    }
+    modules = {name: names.get(name, name) for name in map(canonical, PROJECT["project"]["dependencies"])}
+    # DVC runs the stages, and does not have to be imported by them.
+    unused = {
+        name for name, module in modules.items() if not any(f"{found}.".startswith(f"{module}.") for found in imported)
+    }
+    assert unused <= {"dvc"}

@@ -1,12 +1,9 @@
-"""The committed results are what the project promises: the posts' numbers, and which fixes repair the networks."""
+"""The committed results are what the project promises: the numbers of the posts, and which fixes repair a network."""
 
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
 import pytest
 
-from stages.core import files
+from stages.analysis import results
+from stages.analysis.results import CaseResult
 
 AGREEING = {
     "loss: -55.0284",
@@ -23,67 +20,61 @@ AGREEING = {
 }
 
 
-@pytest.fixture(scope="module")
-def metrics(root: Path) -> dict[str, Any]:
-    result: dict[str, Any] = files.read_json(root / "reports/metrics.json")
-    return result
+@pytest.fixture
+def cases(root: object, monkeypatch: pytest.MonkeyPatch) -> dict[str, CaseResult]:
+    monkeypatch.chdir(str(root))
+    return {name: results.read(name) for name in ("mnist", "ex4")}
 
 
-@pytest.fixture(scope="module")
-def references(root: Path) -> pd.DataFrame:
-    return files.read_csv(root / "reports/references.csv")
+def points(case: CaseResult) -> dict[frozenset[str], float]:
+    """Return the mean score of every point, on the split by which the case is judged."""
+    means = {frozenset(point.fixes): point.scores[case.judged_by].mean for point in case.points}
+    return {fixes: mean for fixes, mean in means.items() if mean is not None}
 
 
-def cells(root: Path, case: str) -> dict[frozenset[str], float]:
-    """Mean accuracy of every cell: test accuracy for mnist, training accuracy for ex4."""
-    table = files.read_csv(root / "attribution" / case / "cells.csv")
-    figure = "test_accuracy" if case == "mnist" else "train_accuracy"
-    fixes = list(table.columns[1 : table.columns.get_loc("seed")])
-    means = table.groupby(fixes)[figure].mean()
-    return {frozenset(fix for fix, on in zip(fixes, key, strict=True) if on): mean for key, mean in means.items()}  # type: ignore[call-overload]
+def test_the_published_numbers_that_agree_are_these(cases: dict[str, CaseResult]) -> None:
+    published = [number for case in cases.values() for number in case.published]
+    assert {number.claim for number in published if number.agrees} == AGREEING
+    assert len(published) > len(AGREEING)
 
 
-def test_the_published_numbers_that_agree_are_these(references: pd.DataFrame) -> None:
-    assert set(references.loc[references["agrees"], "claim"]) == AGREEING
+def test_no_run_diverged(cases: dict[str, CaseResult]) -> None:
+    assert {variant.diverged for case in cases.values() for variant in case.variants} == {0}
 
 
 @pytest.mark.parametrize(
-    ("name", "figure", "low", "high"),
+    ("case", "variant", "split", "low", "high"),
     [
-        ("mnist-fixed", "test_accuracy", 0.970, 1),
-        ("ex4-as_posted", "train_accuracy", 0, 0.15),
-        ("ex4-comment", "train_accuracy", 0, 0.6),
-        ("ex4-fixed", "train_accuracy", 0.99, 1),
-        ("ex4-assignment", "train_accuracy", 0.938, 0.968),
+        ("mnist", "fixed", "test", 0.970, 1),
+        ("ex4", "as_posted", "train", 0, 0.15),
+        ("ex4", "comment", "train", 0, 0.6),
+        ("ex4", "fixed", "train", 0.99, 1),
+        ("ex4", "assignment", "train", 0.938, 0.968),
     ],
 )
-def test_a_variant_has_the_accuracy_that_is_promised(
-    metrics: dict[str, Any], name: str, figure: str, low: float, high: float
+def test_a_variant_has_the_score_that_is_promised(
+    cases: dict[str, CaseResult], case: str, variant: str, split: str, low: float, high: float
 ) -> None:
-    assert low <= metrics[name][figure]["mean"] <= high
+    mean = cases[case].variant(variant).scores[split].mean
+    assert mean is not None
+    assert low <= mean <= high
 
 
-def test_no_run_diverged(metrics: dict[str, Any]) -> None:
-    assert {entry.get("diverged", 0) for entry in metrics.values()} == {0}
-
-
-def test_what_the_readme_says_of_mnist_is_measured(root: Path, metrics: dict[str, Any]) -> None:
-    accuracy = cells(root, "mnist")
+def test_mnist_needs_ten_outputs_and_more_hidden_units_add_little(cases: dict[str, CaseResult]) -> None:
+    score = points(cases["mnist"])
     softmax, scaled, wider = "softmax_output", "scaled_inputs", "wider_hidden"
-    without = [mean for fixes, mean in accuracy.items() if softmax not in fixes]
-    assert max(without) < 0.12
-    assert accuracy[frozenset({softmax})] < 0.7
-    assert metrics["mnist-softmax_output_keras3"]["test_accuracy"]["mean"] > 0.92
-    assert 0 < accuracy[frozenset({softmax, scaled, wider})] - accuracy[frozenset({softmax, scaled})] < 0.01
-    assert accuracy[frozenset({softmax, wider})] < accuracy[frozenset({softmax})] - 0.2
+    assert max(mean for fixes, mean in score.items() if softmax not in fixes) < 0.12
+    assert score[frozenset({softmax})] < 0.7
+    assert 0 < score[frozenset({softmax, scaled, wider})] - score[frozenset({softmax, scaled})] < 0.01
+    assert score[frozenset({softmax, wider})] < score[frozenset({softmax})] - 0.2
 
 
-def test_what_the_readme_says_of_ex4_is_measured(root: Path) -> None:
-    accuracy = cells(root, "ex4")
+def test_exercise_4_needs_the_scaled_penalty_and_more_steps(cases: dict[str, CaseResult]) -> None:
+    score = points(cases["ex4"])
     advice = frozenset({"softmax_output", "relu_hidden", "adam"})
-    assert accuracy[advice] < 0.5
-    assert max(mean for fixes, mean in accuracy.items() if "scaled_l2" not in fixes) == accuracy[advice]
-    assert abs(accuracy[frozenset({"scaled_l2"})] - accuracy[frozenset()]) < 0.01
+    assert score[advice] < 0.5
+    assert max(mean for fixes, mean in score.items() if "scaled_l2" not in fixes) == score[advice]
+    assert abs(score[frozenset({"scaled_l2"})] - score[frozenset()]) < 0.01
     for steps in ("mini_batches", "adam"):
-        assert accuracy[frozenset({"scaled_l2", steps})] > accuracy[advice]
-    assert accuracy[frozenset({"scaled_l2", "mini_batches", "adam"})] > 0.95
+        assert score[frozenset({"scaled_l2", steps})] > score[advice]
+    assert score[frozenset({"scaled_l2", "mini_batches", "adam"})] > 0.95

@@ -1,1 +1,1 @@
-"""What `benchmarks.loop` times: a module a row, each run as a process of its own."""
+"""The ways to train that `benchmarks.loop` times. Each module is run as a process of its own."""

@@ -1,4 +1,4 @@
-"""JAX on the CPU: an epoch as one compiled program, its state donated, Adam by hand."""
+"""JAX on the CPU: one compiled program per epoch with a donated state, and Adam written by hand."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-7
 
 
 def loss(weights: Any, inputs: Any, labels: Any) -> Any:
-    """Mean cross-entropy of a batch."""
+    """Return the mean cross-entropy of a batch."""
     kernel, bias, output_kernel, output_bias = weights
     logits = jax.nn.relu(inputs @ kernel + bias) @ output_kernel + output_bias
     of_labels = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
@@ -25,7 +25,7 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
 
     def step(state: Any, batch: Any) -> Any:
         weights, means, squares, number = state
-        # The examples stay bytes until here: gathering these is faster than gathering floats.
+        # Convert here, because gathering bytes is faster than gathering floats.
         inputs = batch[0].astype(jnp.float32) * problem.scale
         value, gradients = jax.value_and_grad(loss)(weights, inputs, batch[1])
         number += 1

@@ -9,7 +9,7 @@ from benchmarks.rows import protocol
 
 
 def train(problem: protocol.Problem, **compilation: Any) -> protocol.Arrays:
-    """Train for all turns of `problem`, `model.compile` given `compilation` too; return the weights."""
+    """Train for all turns of `problem`, with further arguments of `model.compile`; return the weights."""
     keras.utils.set_random_seed(0)
     kernel, _, output_kernel, _ = problem.weights
     model = keras.Sequential(
@@ -23,7 +23,7 @@ def train(problem: protocol.Problem, **compilation: Any) -> protocol.Arrays:
     optimizer = keras.optimizers.Adam(problem.learning_rate)
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], **compilation)
     inputs = problem.inputs
-    # It draws orders of its own.
+    # Keras shuffles the examples itself.
     for orders in problem.turns():
         model.fit(inputs, problem.labels, batch_size=problem.batch_size, epochs=len(orders), verbose=0)
     return [np.asarray(array) for array in model.get_weights()]

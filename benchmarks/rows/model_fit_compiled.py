@@ -1,4 +1,4 @@
-"""`model.fit` with the two settings that make it faster: all steps of an epoch in one call, compiled."""
+"""`model.fit` with two settings that make it faster: all steps of an epoch in one call, and XLA."""
 
 from benchmarks.rows import model_fit, protocol
 

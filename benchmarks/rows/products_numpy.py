@@ -1,4 +1,4 @@
-"""The matrix products of the training alone, by NumPy's BLAS with every instruction set that the processor has."""
+"""Only the matrix products of the training, by NumPy's BLAS with every instruction set of the processor."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from benchmarks.rows import protocol
 
 
 def train(problem: protocol.Problem) -> protocol.Arrays:
-    """Take all turns of `problem`; nothing is learned, so no weights are returned."""
+    """Take all turns of `problem`; return no weights, because nothing is learned."""
     inputs, (kernel, _, output_kernel, _) = problem.inputs, problem.weights
     size = min(problem.batch_size, len(inputs))
     hidden, outputs = np.empty((2, size, kernel.shape[1]), np.float32), np.empty((size, 10), np.float32)

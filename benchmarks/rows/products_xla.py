@@ -1,15 +1,13 @@
-"""The matrix products of the training alone, compiled as the pipeline compiles."""
-
-import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
+"""Only the matrix products of the training, compiled as our loop is compiled."""
 
 from typing import Any
 
 from benchmarks.rows import protocol
-from stages.core.backend import compiled, tf
+from stages.training.keras import compiled, tf
 
 
 def products(inputs: tf.Tensor, kernel: tf.Tensor, output_kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The five products of a step: two forward, three backward, what they hand on taken as it comes."""
+    """Return the last two of the five products of a step, which need the other three."""
     hidden = inputs @ kernel
     outputs = hidden @ output_kernel
     hidden_gradient = tf.matmul(outputs, output_kernel, transpose_b=True)
@@ -17,13 +15,13 @@ def products(inputs: tf.Tensor, kernel: tf.Tensor, output_kernel: tf.Tensor) -> 
 
 
 def train(problem: protocol.Problem) -> protocol.Arrays:
-    """Take all turns of `problem`; nothing is learned, so no weights are returned."""
+    """Take all turns of `problem`; return no weights, because nothing is learned."""
     n_examples = len(problem.labels)
     size = min(problem.batch_size, n_examples)
     rest = n_examples % size
 
     def epoch(inputs: tf.Tensor, kernel: tf.Tensor, output_kernel: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        # What a step gives takes the place of what the step before gave, so that none can be left out.
+        # Each step overwrites the result of the step before, so that the compiler cannot leave a step out.
         last = tf.zeros_like(kernel), tf.zeros_like(output_kernel)
 
         def turn(step: tf.Tensor, _: Any) -> tuple[tf.Tensor, Any]:

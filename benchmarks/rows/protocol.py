@@ -1,8 +1,7 @@
-"""What every row of `benchmarks.loop` does beside its training: read the problem, wait for its turn, time it.
+"""What every row of `benchmarks.loop` does besides training: read the problem, wait for its turn, and time it.
 
-A row is a process of its own that imports nothing of the pipeline but what it measures. To run one alone, give it a
-folder that `python -m benchmarks.loop --keep FOLDER` made: `yes "" | python -m benchmarks.rows.pytorch FOLDER/NETWORK`
-prints the seconds of each turn, the first of which is the warm-up.
+To run a row alone, give it a folder that `python -m benchmarks.loop --keep FOLDER` wrote:
+`yes "" | python -m benchmarks.rows.pytorch FOLDER/NETWORK` prints the seconds of each turn, the warm-up first.
 """
 
 import argparse
@@ -20,7 +19,7 @@ Arrays = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Problem:
-    """A network with one hidden layer of ReLU and a softmax output, to be trained by Adam on cross-entropy.
+    """A network with one hidden ReLU layer and a softmax output, to be trained by Adam on cross-entropy.
 
     Attributes
     ----------
@@ -29,9 +28,9 @@ class Problem:
     labels : ndarray
         uint8 [n], 0-9.
     orders : ndarray
-        int32 [turns, epochs a turn, n], the order of the examples in each epoch.
+        int32 [turns, epochs per turn, n], the order of the examples in each epoch.
     weights : list of ndarray
-        What to start from, float32: kernel [inputs, outputs] and bias of the hidden layer, then of the output.
+        Initial weights, float32: kernel [inputs, outputs] and bias of the hidden layer, then of the output layer.
     """
 
     examples: np.ndarray
@@ -44,27 +43,27 @@ class Problem:
 
     @property
     def inputs(self) -> np.ndarray:
-        """The examples scaled, float32 [n, features]."""
+        """Return the scaled examples, float32 [n, features]."""
         return self.examples.astype(np.float32) * np.float32(self.scale)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches an epoch; the last may be a short one."""
+        """Return the number of batches per epoch; the last batch may be a short one."""
         return -(-len(self.labels) // self.batch_size)
 
     @property
     def full_batch(self) -> bool:
-        """Whether a step takes all examples, so that their order changes nothing and nobody would make it."""
+        """Return whether a step takes all examples, so that their order does not matter."""
         return self.batch_size >= len(self.labels)
 
     def turns(self) -> Iterator[np.ndarray]:
-        """The orders of a turn, int32 [epochs, n], for each line of standard input.
+        """Yield the orders of a turn, int32 [epochs, n], for each line of standard input.
 
-        What is timed is the body of the loop over them; its seconds go to standard output.
+        The body of the loop over the turns is timed. Its seconds go to standard output.
         """
         for orders in self.orders:
             if not sys.stdin.readline():
-                raise SystemExit("nobody asks for the turns that remain")
+                raise SystemExit("standard input ended before the last turn")
             start = time.perf_counter()
             yield orders
             print(time.perf_counter() - start, flush=True)
@@ -77,7 +76,7 @@ def save(path: Path, problem: Problem) -> None:
 
 
 def load(path: Path) -> Problem:
-    """The problem that `save` wrote."""
+    """Return the problem that `save` wrote."""
     with np.load(path) as archive:
         values: dict[str, Any] = {name: archive[name] for name in archive.files}
     weights = [values.pop(f"weights_{index}") for index in range(4)]
@@ -86,9 +85,9 @@ def load(path: Path) -> Problem:
 
 
 def main(train: Callable[[Problem], Arrays]) -> None:
-    """Run a row: `train` takes all turns of the problem, and the weights that it returns are left beside it."""
-    parser = argparse.ArgumentParser(description="One row of benchmarks.loop: a turn for each line of input.")
-    parser.add_argument("folder", type=Path, help="holds problem.npz, and gets the weights trained")
+    """Run a row: `train` takes all turns of the problem and returns its weights, which are written beside it."""
+    parser = argparse.ArgumentParser(description="One row of benchmarks.loop: a turn per line of standard input.")
+    parser.add_argument("folder", type=Path, help="has problem.npz, and gets the trained weights")
     folder = parser.parse_args().folder
     weights = train(load(folder / "problem.npz"))
     np.savez(folder / f"{Path(sys.argv[0]).stem}.npz", *weights)

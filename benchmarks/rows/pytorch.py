@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: a plain loop with fused Adam, the examples of an epoch gathered once."""
+"""PyTorch on the CPU: a plain loop with fused Adam. The examples are gathered once per epoch."""
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -9,7 +9,7 @@ from benchmarks.rows import protocol
 def train(problem: protocol.Problem) -> protocol.Arrays:
     """Train for all turns of `problem`; return the weights."""
     torch.set_num_threads(1)
-    # As XLA does; on some processors they are slow.
+    # As XLA does: denormal numbers are slow on some processors.
     torch.set_flush_denormal(True)
     kernel, _, output_kernel, _ = problem.weights
     model = torch.nn.Sequential(torch.nn.Linear(*kernel.shape), torch.nn.ReLU(), torch.nn.Linear(*output_kernel.shape))
@@ -17,7 +17,7 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
         for parameter, array in zip(model.parameters(), problem.weights, strict=True):
             # PyTorch keeps kernels as [outputs, inputs].
             parameter.copy_(torch.from_numpy(array.T))
-    # Keras's epsilon: PyTorch's own is smaller.
+    # Keras's epsilon, because PyTorch's default is smaller.
     optimizer = torch.optim.Adam(model.parameters(), lr=problem.learning_rate, eps=1e-7, fused=True)
     inputs = torch.from_numpy(problem.inputs)
     labels = torch.from_numpy(problem.labels.astype("int64"))

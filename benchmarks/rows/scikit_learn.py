@@ -1,4 +1,4 @@
-"""scikit-learn's `MLPClassifier`, an epoch a call of `partial_fit`."""
+"""scikit-learn's `MLPClassifier`, with one call of `partial_fit` per epoch."""
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
@@ -15,11 +15,11 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
         batch_size=problem.batch_size,
         learning_rate_init=problem.learning_rate,
         epsilon=1e-7,
-        # A shuffle of its own gathers batch by batch, which takes longer.
+        # Its own shuffle gathers batch by batch, which takes longer.
         shuffle=False,
         random_state=0,
     )
-    # It has weights to replace only after a first step, and then begins anew.
+    # It creates its weights in the first step. Replace them, and drop the optimizer to start anew.
     model.partial_fit(inputs[: problem.batch_size], labels[: problem.batch_size], classes=np.arange(10))
     del model._optimizer
     trained = [model.coefs_[0], model.intercepts_[0], model.coefs_[1], model.intercepts_[1]]

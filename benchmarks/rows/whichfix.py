@@ -1,23 +1,21 @@
-"""The compiled loop of the pipeline, as `stages.train` uses it, and the problem as the pipeline draws it."""
-
-import stages  # noqa: F401  # isort: skip  # before NumPy, which reads its settings when it is imported
+"""Our compiled loop, as `stages.train` uses it, and the weights and orders that a run draws."""
 
 from itertools import islice
 
 import numpy as np
 
 from benchmarks.rows import protocol
-from stages.core import network
-from stages.core.params import RunConfig
-from stages.core.runs import Epoch
-from stages.core.training import Trainer
+from stages.config.network import Network
+from stages.data.prepared import Prepared
+from stages.training import model as models
+from stages.training.trainer import Trainer
 
 SEED = 0
 
 
-def config(scale: float, hidden_units: int, batch_size: int, learning_rate: float, epochs: int) -> RunConfig:
-    """The configuration that every row trains; its loss is that of today's Keras, which the others compute too."""
-    return RunConfig.model_validate(
+def network_of(scale: float, hidden_units: int, batch_size: int, learning_rate: float, epochs: int) -> Network:
+    """Return the network that every row trains, with the loss of today's Keras, which the other rows compute too."""
+    return Network.model_validate(
         {
             "input_scale": scale,
             "hidden_units": [hidden_units],
@@ -35,12 +33,12 @@ def config(scale: float, hidden_units: int, batch_size: int, learning_rate: floa
     )
 
 
-def draws(settings: RunConfig, n_features: int, n_examples: int) -> tuple[protocol.Arrays, np.ndarray]:
-    """The first weights and the orders of all epochs, int32 [epochs, n_examples], that a `Trainer` draws for `SEED`."""
-    weights, order = network.streams(SEED)
-    model = network.build_model(settings, n_features)
-    network.initialize(model, settings, weights)
-    orders = islice(network.epoch_orders(n_examples, order), settings.epochs)
+def draws(network: Network, n_features: int, n_examples: int) -> tuple[protocol.Arrays, np.ndarray]:
+    """Return the initial weights and the orders of all epochs, int32 [epochs, n_examples], of a run with `SEED`."""
+    weights, order = models.streams(SEED)
+    model = models.build_model(network, n_features)
+    models.initialize(model, network, weights)
+    orders = islice(models.epoch_orders(n_examples, order), network.epochs)
     return model.get_weights(), np.stack(list(orders))
 
 
@@ -48,11 +46,12 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     """Train for all turns of `problem`; return the weights."""
     n_turns, n_epochs, _ = problem.orders.shape
     hidden_units = problem.weights[0].shape[1]
-    settings = config(problem.scale, hidden_units, problem.batch_size, problem.learning_rate, n_turns * n_epochs)
-    trainer = Trainer(settings, {"x_train": problem.examples, "y_train": problem.labels})
+    network = network_of(problem.scale, hidden_units, problem.batch_size, problem.learning_rate, n_turns * n_epochs)
+    x, y = {"train": problem.examples}, {"train": problem.labels}
+    trainer = Trainer(network, Prepared(x=x, y=y, n_classes=10, side=None, order="rows", sha256=""))
     turns = problem.turns()
 
-    def on_epoch(number: int, epoch: Epoch) -> None:
+    def on_epoch(number: int) -> None:
         if number % n_epochs == 0:
             next(turns, None)
 

@@ -1,7 +1,7 @@
-"""Read by every Python that starts with this folder on PYTHONPATH: it can open no connection to another machine.
+"""Refuse every connection to another machine. Python imports this module if its folder is on PYTHONPATH.
 
-Each one tried is refused, and noted in the file that the variable CONNECTIONS names. Sockets of this machine's own
-file system, which processes speak to each other by, are no such connections.
+Each refused connection is noted in the file that the environment variable CONNECTIONS names. Sockets in the file
+system of this machine, by which its processes speak to each other, are allowed.
 """
 
 import os
@@ -15,7 +15,7 @@ BY_NAME = {"socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname"}
 
 
 def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """Called by the interpreter for each of its audit events."""
+    """Raise PermissionError if the audit event of the interpreter is an attempt to connect."""
     if event not in WITH_ADDRESS | BY_NAME:
         return
     if event in WITH_ADDRESS and arguments[0].family == socket.AF_UNIX:

@@ -1,0 +1,43 @@
+"""Run a stage or a tool: `python -m stages <name> [case]`, for example `python -m stages train mnist`."""
+
+import sys
+
+from stages.base import processor
+
+processor.apply()  # before anything imports NumPy, which reads its settings then
+
+import importlib  # noqa: E402
+import inspect  # noqa: E402
+import io  # noqa: E402
+
+from stages.base.errors import UserError, one_line  # noqa: E402
+
+STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track")
+TOOLS = ("settings",)
+
+
+def main(arguments: list[str]) -> None:
+    """Call the `main` of the stage or tool that the command line names.
+
+    Raises
+    ------
+    UserError
+        If there is no such stage or tool, or the number of arguments is wrong.
+    """
+    name, *rest = arguments or [""]
+    if name not in STAGES + TOOLS:
+        raise UserError(f"{name or 'no stage'}; expected python -m stages with one of: {', '.join(STAGES + TOOLS)}")
+    module = importlib.import_module(f"stages.{name}" if name in STAGES else f"stages.tools.{name}")
+    parameters = list(inspect.signature(module.main).parameters)
+    if len(rest) != len(parameters):
+        usage = " ".join(["python -m stages", name, *(f"<{parameter}>" for parameter in parameters)])
+        raise UserError(f"{name}: {len(rest)} arguments; expected {usage}")
+    module.main(*rest)
+
+
+if __name__ == "__main__":
+    # A locale may lack a letter of a title. A sign takes its place, because no stage may end over what it prints.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    with one_line():
+        main(sys.argv[1:])

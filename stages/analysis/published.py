@@ -1,0 +1,57 @@
+"""Published numbers beside the measured ones."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from stages.analysis.results import BaselineResult, Figure, PublishedResult, VariantResult
+from stages.base.files import finite_or_none
+from stages.config.schema import Published
+from stages.training.runs import FIGURES, Run
+
+
+def compare(
+    published: Published,
+    measured: Mapping[str, VariantResult | BaselineResult],
+    runs: Mapping[str, Sequence[Run]],
+) -> PublishedResult:
+    """Return `published` beside the measured value of its variant or baseline.
+
+    With `from_epoch` every epoch from that one on counts, of every run; the value farthest from the published one is
+    returned. The two agree if the measured value is within the tolerance. A tolerance of half a unit of the last
+    printed digit says that the value rounds to what was printed.
+    """
+    values = (
+        [_mean(measured[published.of], published.figure)]
+        if published.from_epoch is None
+        else [
+            float(value)
+            for run in runs[published.of]
+            for value in run.history[published.from_epoch - 1 :, FIGURES.index(published.figure)]
+        ]
+    )
+    farthest = max(values, key=lambda value: abs(value - published.value) if math.isfinite(value) else math.inf)
+    return PublishedResult(
+        claim=published.claim,
+        source=published.source,
+        of=published.of,
+        figure=published.figure,
+        published=published.value,
+        measured=finite_or_none(farthest),
+        tolerance=published.tolerance,
+        agrees=abs(farthest - published.value) <= published.tolerance,
+    )
+
+
+def _mean(result: VariantResult | BaselineResult, figure: str) -> float:
+    """Return the mean of a figure such as test_accuracy, train_loss, final_loss, gain or train_gain."""
+    found: Figure
+    if figure == "final_loss":
+        assert isinstance(result, VariantResult)
+        found = result.final_loss
+    elif figure in ("gain", "train_gain"):
+        assert isinstance(result, VariantResult)
+        found = result.gain["train" if figure == "train_gain" else "test"]
+    else:
+        split, _, kind = figure.partition("_")
+        found = (result.scores if kind == "accuracy" else result.losses)[split]
+    return math.nan if found.mean is None else found.mean

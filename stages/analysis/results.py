@@ -1,0 +1,205 @@
+"""The types of reports/results/<case>.json, which `evaluate` writes and `report` and `track` read.
+
+Scores, gains and effects are fractions of 1. A mean over seeds that is not finite is None.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stages.base import files
+
+
+class Result(BaseModel):
+    """A part of a result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Estimate(Result):
+    """A mean over seeds with its 95% interval.
+
+    `low` and `high` are None for a single seed. All three are None, and `finite` is false, if a value is not finite.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    finite: bool = True
+
+
+class Figure(Estimate):
+    """An estimate with the value of each seed; `per_seed` is empty for a baseline, which has no seed.
+
+    `sampling` is the Wilson interval for the mean score: how far another sample of examples might move it.
+    """
+
+    per_seed: dict[int, float | None] = {}
+    sampling: tuple[float, float] | None = None
+
+
+class ArrayDigest(Result):
+    """The dtype and shape of an array, and the SHA-256 digest of its elements in C order, little-endian."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+class DataResult(Result):
+    """The prepared data of a case; `arrays` is by name, such as x_train."""
+
+    sha256: str
+    rows: dict[str, int]
+    features: int
+    n_classes: int
+    arrays: dict[str, ArrayDigest]
+
+
+class FixResult(Result):
+    """A fix of the case; `changes` are (key, value as posted, new value), as text."""
+
+    name: str
+    why: str
+    changes: tuple[tuple[str, str, str], ...]
+
+
+class VariantResult(Result):
+    """A variant, over its seeds.
+
+    `network` is its resolved configuration. `scores`, `losses` and `gain` are by split, and of the final weights.
+    `final_loss` is the running loss of the last epoch. `recall` is by class, None for a class without examples.
+    `diverged` is the share of its runs that diverged, `steps` the number of gradient evaluations of a run.
+    For a variant on a subset of the training data, `subset` maps each class to its number of examples and `answers`
+    maps a class to the number of seeds that answer it most often; such a variant has no gain and no test split.
+    """
+
+    name: str
+    folder: str
+    fixes: tuple[str, ...]
+    set: dict[str, Any]
+    seeds: tuple[int, ...]
+    network: dict[str, Any]
+    subset: dict[int, int] | None
+    answers: dict[int, int] | None
+    scores: dict[str, Figure]
+    losses: dict[str, Figure]
+    final_loss: Figure
+    gain: dict[str, Figure]
+    recall: tuple[float | None, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    diverged: float
+    steps: int
+
+
+class BaselineResult(Result):
+    """A model of scikit-learn on the same splits; `settings` are as in params.yaml."""
+
+    name: str
+    settings: dict[str, Any]
+    scores: dict[str, Figure]
+    losses: dict[str, Figure]
+    recall: tuple[float | None, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    n_iter: int
+
+
+class PointResult(Result):
+    """A set of fixes; `variants` are the variants that it is, `diverged` counts its runs that diverged."""
+
+    fixes: tuple[str, ...]
+    folder: str
+    variants: tuple[str, ...]
+    scores: dict[str, Estimate]
+    diverged: int
+
+
+class FixEffects(Result):
+    """Four ways to say what a fix is worth; see `attribution`."""
+
+    alone: Estimate
+    leave_one_out: Estimate
+    main_effect: Estimate
+    shapley: Estimate
+
+
+class Interaction(Estimate):
+    """What a pair of fixes adds together beyond what they add one by one."""
+
+    fixes: tuple[str, str]
+
+
+class Step(Result):
+    """A step on the greedy path: its fix, the score after it, its gain over as posted and over the step before."""
+
+    fix: str
+    score: Estimate
+    gain: Estimate
+    step: Estimate
+
+
+class Effects(Result):
+    """What each fix contributes to the score on one split."""
+
+    as_posted: Estimate
+    full_gain: Estimate
+    fixes: dict[str, FixEffects]
+    interactions: tuple[Interaction, ...]
+    smallest_sets: tuple[tuple[str, ...], ...]
+    greedy_path: tuple[Step, ...]
+
+
+class PublishedResult(Result):
+    """A published number beside the measured one; `of` is a variant or baseline of the case."""
+
+    claim: str
+    source: str
+    of: str
+    figure: str
+    published: float
+    measured: float | None
+    tolerance: float
+    agrees: bool
+
+
+class CaseResult(Result):
+    """All numbers of a case. Fixes, variants, baselines and points are in the order of params.yaml.
+
+    `effects` is by split. `fixed` is the variant that stands for the repaired network.
+    """
+
+    case: str
+    title: str
+    source: str
+    judged_by: str
+    seeds: tuple[int, ...]
+    data: DataResult
+    as_posted: dict[str, Any]
+    fixes: tuple[FixResult, ...]
+    variants: tuple[VariantResult, ...]
+    baselines: tuple[BaselineResult, ...]
+    points: tuple[PointResult, ...]
+    effects: dict[str, Effects]
+    published: tuple[PublishedResult, ...]
+    fixed: str
+
+    def variant(self, name: str) -> VariantResult:
+        """Return the variant called `name`."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+
+def read(case: str) -> CaseResult:
+    """Return the result of `case`.
+
+    Raises
+    ------
+    UserError
+        If reports/results/<case>.json is missing or damaged.
+    """
+    path = files.result_path(case)
+    try:
+        return CaseResult.model_validate_json(files.read_bytes(path))
+    except ValidationError as error:
+        detail = error.errors()[0]
+        place = ".".join(map(str, detail["loc"]))
+        raise files.damaged(path, f"{place}: {detail['msg']}", "what `evaluate` writes") from None

@@ -1,0 +1,78 @@
+"""What a person sees while a stage runs: lines, and a progress bar at a terminal."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+# Characters, if the output has no width.
+WIDTH = 100
+
+
+def say(line: str) -> None:
+    """Print `line` at once."""
+    print(line, flush=True)
+
+
+def wrote(path: Path, **counts: int) -> None:
+    """Say that a stage wrote `path`, and how many of what it holds."""
+    details = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    say(f"wrote {path}" + (f": {details}" if details else ""))
+
+
+def table(title: str, headers: Sequence[str], sections: Iterable[Sequence[Sequence[str]]]) -> None:
+    """Print rows in sections with a line between them. Names are folded if the terminal is narrow; figures are not."""
+    console = Console()
+    if not console.file.isatty():
+        console = Console(force_terminal=False, width=WIDTH)
+    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    grid.add_column(headers[0], overflow="fold")
+    for header in headers[1:]:
+        grid.add_column(header, no_wrap=True)
+    for rows in sections:
+        grid.add_section()
+        for row in rows:
+            grid.add_row(*map(Text, row))
+    console.print(grid)
+
+
+class Bar:
+    """A bar that moves one step at a time."""
+
+    def __init__(self, progress: Progress | None, title: str, total: int) -> None:
+        self._progress = progress
+        if progress:
+            self._task = progress.add_task(title, total=total)
+
+    def advance(self, steps: int = 1) -> None:
+        """Move the bar on."""
+        if self._progress:
+            self._progress.advance(self._task, steps)
+
+
+@contextmanager
+def bar(title: str, total: int) -> Iterator[Bar]:
+    """Show a bar of `total` steps at a terminal until the block ends; in pipes and in CI show nothing."""
+    console = Console(file=sys.stderr)
+    # Rich takes FORCE_COLOR for a terminal, and CI may set it.
+    if not (console.file.isatty() and console.is_interactive) or os.environ.get("CI"):
+        yield Bar(None, title, total)
+        return
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    # A run may take longer than the 30 s over which Rich estimates the speed by default.
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=300) as progress:
+        yield Bar(progress, title, total)

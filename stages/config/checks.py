@@ -1,0 +1,103 @@
+"""The rules of params.yaml that relate several parts of a case to each other."""
+
+from stages.config.resolve import points, resolve
+from stages.config.schema import AS_POSTED, Case, Params, Variant
+from stages.config.strict import RefusedError, quote
+
+
+def check(params: Params) -> None:
+    """Refuse what the schema alone cannot see.
+
+    Raises
+    ------
+    RefusedError
+        If a point or variant cannot be trained, names clash, or a published number has no measured one beside it.
+    """
+    for name, case in params.cases.items():
+        try:
+            for fixes in points(case):
+                resolve(case, fixes, {})
+            for variant in case.variants:
+                check_variant(case, variant, params.seeds)
+            check_baselines(case)
+            check_published(case)
+        except RefusedError as refusal:
+            raise refusal.below("cases", name) from None
+
+
+def check_variant(case: Case, name: str, seeds: tuple[int, ...]) -> None:
+    """Refuse a variant with a reserved name, an impossible network, too large a subset, or seeds without a pair."""
+    variant, place = case.variants[name], ("variants", name)
+    if name == AS_POSTED:
+        raise RefusedError("the variant that every case has", "another name", *place)
+    if name.startswith("p-"):
+        raise RefusedError(quote(name), "another name: folders of points begin with p-", *place)
+    try:
+        resolve(case, variant.fixes, variant.set)
+    except RefusedError as refusal:
+        raise refusal.below(*place) from None
+    if variant.data is None and variant.seeds and not set(variant.seeds) & set(seeds):
+        expected = f"at least one of {', '.join(map(str, seeds))}: gains are paired by seed"
+        raise RefusedError(quote(variant.seeds), expected, *place, "seeds")
+    if variant.data is not None and case.data.recipe == "exercise4":
+        for label, count in variant.data.first_of_each_class.items():
+            if count > case.data.examples_per_class:
+                expected = f"at most data.examples_per_class, {case.data.examples_per_class}"
+                raise RefusedError(quote(count), expected, *place, "data", "first_of_each_class", str(label))
+
+
+def check_baselines(case: Case) -> None:
+    """Refuse a baseline with the name of a variant: their metrics share a folder."""
+    for name in case.baselines:
+        if name in case.all_variants():
+            raise RefusedError("the name of a variant", "another name", "baselines", name)
+
+
+def check_published(case: Case) -> None:
+    """Refuse a published number whose figure is not measured."""
+    means, by_epoch = mean_figures(case), epoch_figures(case)
+    for index, published in enumerate(case.published):
+        place = ("published", str(index))
+        figures = means if published.from_epoch is None else by_epoch
+        if published.of not in figures:
+            raise RefusedError(quote(published.of), f"one of: {', '.join(figures)}", *place, "of")
+        if published.figure not in figures[published.of]:
+            expected = f"one of: {', '.join(figures[published.of])}"
+            raise RefusedError(quote(published.figure), expected, *place, "figure")
+        if published.from_epoch is not None:
+            epochs = epochs_of(case, case.all_variants()[published.of])
+            if published.from_epoch > epochs:
+                expected = f"at most the epochs of {published.of}, {epochs}"
+                raise RefusedError(str(published.from_epoch), expected, *place, "from_epoch")
+
+
+def mean_figures(case: Case) -> dict[str, list[str]]:
+    """Return the figures that have a mean over seeds, of each variant and baseline."""
+
+    def of_splits(splits: tuple[str, ...]) -> list[str]:
+        return [f"{split}_{figure}" for split in splits for figure in ("accuracy", "loss")]
+
+    of_variants = {
+        name: [*of_splits(("train",)), "final_loss"]
+        if variant.data
+        else [*of_splits(case.data.splits), "final_loss", "gain", "train_gain"]
+        for name, variant in case.all_variants().items()
+    }
+    return of_variants | {name: of_splits(case.data.splits) for name in case.baselines}
+
+
+def epoch_figures(case: Case) -> dict[str, list[str]]:
+    """Return the figures that have a value per epoch, of each variant that is trained by epochs."""
+    figures = ["loss", "accuracy"]
+    return {
+        name: figures
+        if variant.data or "validation" not in case.data.splits
+        else [*figures, "validation_loss", "validation_accuracy"]
+        for name, variant in case.all_variants().items()
+        if epochs_of(case, variant)
+    }
+
+
+def epochs_of(case: Case, variant: Variant) -> int:
+    """Return the number of epochs of `variant`, 0 for an optimizer without epochs."""
+    return resolve(case, variant.fixes, variant.set).epochs or 0

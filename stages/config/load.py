@@ -1,0 +1,161 @@
+"""params.yaml -> `Params`, and the files of `plan` -> their types. A file that is refused ends in one line."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.reader import ReaderError
+
+from stages.base import files
+from stages.base.errors import UserError
+from stages.config import checks
+from stages.config.schema import Data, Params
+from stages.config.strict import RefusedError, Strict, first_refusal, printable, quote, shorten
+
+MOST_BYTES = 200_000
+MOST_DEPTH = 20  # of mappings and lists in one another
+
+T = TypeVar("T")
+
+
+class Cases(Strict):
+    """configs/cases.json: the names of the cases, in the order of params.yaml."""
+
+    cases: tuple[str, ...] = Field(strict=False)
+
+
+def read(path: Path = files.PARAMS) -> Params:
+    """Return the validated content of params.yaml.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is not YAML, or is refused by the schema.
+    """
+    return validated(parsed(content_of(path), path), path)
+
+
+def cases() -> tuple[str, ...]:
+    """Return the names of the cases that `plan` wrote, in the order of params.yaml."""
+    return _read_json(files.CASES, TypeAdapter(Cases)).cases
+
+
+def read_planned(case: str, name: str, kind: type[T]) -> T:
+    """Return configs/<case>/<name>.json as `kind`.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or is not what `plan` writes.
+    """
+    return _read_json(files.config_path(case, name), TypeAdapter(kind))
+
+
+def read_data(case: str) -> Data:
+    """Return configs/<case>/data.json, as `read_planned` does."""
+    return _read_json(files.config_path(case, "data"), TypeAdapter(Data))
+
+
+def _read_json(path: Path, adapter: TypeAdapter[T]) -> T:
+    content = files.read_bytes(path)
+    try:
+        return adapter.validate_json(content)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        place = ".".join(map(str, detail["loc"])) or "content"
+        raise files.damaged(path, printable(f"{place}: {detail['msg']}"), "what `plan` writes") from None
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of params.yaml, which are not many."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a file; expected YAML")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run in the folder that holds it") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: more than {MOST_BYTES} bytes; expected YAML of at most that many")
+    return content
+
+
+def parsed(content: bytes, path: Path = files.PARAMS) -> Any:
+    """Return what the YAML says: text, numbers, truth values, dates, null, mappings and lists.
+
+    Raises
+    ------
+    UserError
+        If it is not YAML, or has an anchor, a tag of its own, or too many levels.
+    """
+    # Without libyaml, so that the words of an error are the same on every machine.
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer, yaml.Constructor, yaml.max_depth = _Composer, _Constructor, MOST_DEPTH
+    try:
+        return yaml.load(content.decode())
+    except UnicodeDecodeError as error:
+        line, problem = 1 + content.count(b"\n", 0, error.start), f"byte {content[error.start]:#x} is not UTF-8"
+    except ReaderError as error:
+        line, problem = 1 + content.decode().count("\n", 0, error.position), f"character {error.character:#x}"
+    except MaxDepthExceededError as error:
+        line, problem = 1 + error.problem_mark.line, f"more than {MOST_DEPTH} mappings and lists in one another"
+    except MarkedYAMLError as error:
+        line, problem = 1 + error.problem_mark.line, str(error.problem)
+    except KeyError:  # of the directive %YAML, which stands first
+        line, problem = 1, "an unknown version of YAML"
+    raise UserError(printable(f"{path}: line {line}: {shorten(problem, 200)}; expected plain YAML"))
+
+
+class _Composer(Composer):
+    """A composer that refuses anchors, by which a small file can become a large one, and keys that are not scalars."""
+
+    def compose_node(self, parent: Node | None, index: Any) -> Any:
+        event = self.parser.peek_event()
+        if getattr(event, "anchor", None) is not None:
+            raise ComposerError(None, None, f"the anchor {quote(event.anchor)}", event.start_mark)
+        node = super().compose_node(parent, index)
+        if isinstance(parent, MappingNode) and index is None and not isinstance(node, ScalarNode):
+            raise ComposerError(None, None, "a mapping or a list as a key", event.start_mark)
+        return node
+
+
+class _Constructor(SafeConstructor):
+    """A constructor of plain values, each of a size that Python can work with."""
+
+    KINDS = ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        tag = str(node.tag)
+        kind = tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in self.KINDS:
+            raise ConstructorError(None, None, f"tag {quote(tag)}", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, OverflowError):
+            raise ConstructorError(None, None, f"{quote(node.value)} is not a {kind}", node.start_mark) from None
+
+
+def validated(content: Any, path: Path = files.PARAMS) -> Params:
+    """Return the parsed `content` of params.yaml as `Params`.
+
+    Raises
+    ------
+    UserError
+        If a value is refused.
+    """
+    try:
+        params = Params.model_validate(content)
+        if list(content)[-1] != "cases":
+            expected = "cases as the last key, so that a case can be added at the end of the file"
+            raise RefusedError("after cases", expected, list(content)[-1])
+        checks.check(params)
+    except ValidationError as error:
+        raise UserError(first_refusal(error, content).line(str(path))) from None
+    except RefusedError as refusal:
+        raise UserError(refusal.line(str(path))) from None
+    return params

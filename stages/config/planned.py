@@ -1,0 +1,80 @@
+"""What `plan` writes for the stages of a case: its runs and baselines, resolved and validated."""
+
+from typing import Any
+
+from pydantic import Field
+
+from stages.config.network import Network
+from stages.config.schema import Baseline, Published, SplitName, Strict, Subset
+
+
+class Configuration(Strict):
+    """Everything that is trained: a network, perhaps on a subset of the data, with its seeds.
+
+    `folder` is the folder of its runs below runs/<case>: the name of the first variant that it is, or else a hash.
+    `fixes` are the fixes of the first point that it is, for a reader of the run file.
+    """
+
+    folder: str
+    fixes: tuple[str, ...] = Field(strict=False)
+    network: Network
+    subset: Subset | None
+    seeds: tuple[int, ...] = Field(strict=False)
+
+
+class PlannedRuns(Strict):
+    """configs/<case>/runs.json: every run of a case."""
+
+    runs: tuple[Configuration, ...] = Field(strict=False)
+
+
+class PlannedBaselines(Strict):
+    """configs/<case>/baselines.json."""
+
+    baselines: dict[str, Baseline]
+
+
+class PlannedFix(Strict):
+    """A fix, with what it sets."""
+
+    name: str
+    why: str
+    set: dict[str, Any]
+
+
+class PlannedVariant(Strict):
+    """A variant; `set` holds its further settings, and its runs lie in `folder`."""
+
+    name: str
+    folder: str
+    fixes: tuple[str, ...] = Field(strict=False)
+    set: dict[str, Any]
+    seeds: tuple[int, ...] = Field(strict=False)
+    network: Network
+    subset: Subset | None
+
+
+class PlannedPoint(Strict):
+    """A subset of the fixes; its runs, with the seeds of the case, lie in `folder`."""
+
+    fixes: tuple[str, ...] = Field(strict=False)
+    folder: str
+
+
+class PlannedCase(Strict):
+    """configs/<case>/case.json: what `evaluate` needs to know of a case, in the order of params.yaml.
+
+    Bit i of the place of a point in `points` is set if fix i is among its fixes.
+    """
+
+    name: str
+    title: str
+    source: str
+    judged_by: SplitName
+    seeds: tuple[int, ...] = Field(strict=False)
+    as_posted: Network
+    fixes: tuple[PlannedFix, ...] = Field(strict=False)
+    variants: tuple[PlannedVariant, ...] = Field(strict=False)
+    points: tuple[PlannedPoint, ...] = Field(strict=False)
+    baselines: tuple[str, ...] = Field(strict=False)
+    published: tuple[Published, ...] = Field(strict=False)

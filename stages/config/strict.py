@@ -1,0 +1,150 @@
+"""Strict pydantic models whose refusals say where a value stands, what it is, and what is expected."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+# What each rule of pydantic expects. The braces are filled from the context of its error.
+EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping of keys to values",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:.12g}",
+    "int_type": "a whole number",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le:.12g}",
+    "literal_error": "{expected}",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_type": "text",
+    "too_long": "at most {max_length} entries",
+    "too_short": "{min_length} or more entries",
+    "tuple_type": "a list",
+}
+
+
+class RefusedError(ValueError):
+    """A value that is refused. `path` leads from the place of the check to the value."""
+
+    def __init__(self, problem: str, expected: str, *path: str) -> None:
+        super().__init__(f"{problem}; expected {expected}")
+        self.problem, self.expected, self.path = problem, expected, path
+
+    def below(self, *path: str) -> "RefusedError":
+        """Return this refusal as one from a check further up, at `path` from there."""
+        return RefusedError(self.problem, self.expected, *path, *self.path)
+
+    def line(self, file: str) -> str:
+        """Return the refusal in one line that begins with the name of the file."""
+        place = f"{file}: {'.'.join(self.path)}" if self.path else file
+        return printable(f"{place}: {shorten(self.problem, 200)}; expected {shorten(self.expected, 600)}")
+
+
+class Missing:
+    """A stand-in for a required key that is missing, so that the rule for its value says what is expected."""
+
+
+class Strict(BaseModel):
+    """A mapping of known keys to values of exact types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, value: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise RefusedError(quote(value), f"a mapping of the keys {', '.join(cls.model_fields)}")
+        for key in value:
+            if key not in cls.model_fields:
+                raise RefusedError("unknown key", f"one of: {', '.join(cls.model_fields)}", step(key))
+        missing = {name: Missing() for name, field in cls.model_fields.items() if field.is_required()}
+        return {**missing, **value}
+
+
+def chosen_by(key: str, *kinds: type[Strict]) -> BeforeValidator:
+    """Return a check that `key` of a mapping names one of `kinds`."""
+    names = [get_args(kind.model_fields[key].annotation)[0] for kind in kinds]
+    expected = f"one of: {', '.join(names)}"
+
+    def check(value: Any) -> Any:
+        if isinstance(value, kinds):
+            return value
+        if not isinstance(value, Mapping):
+            raise RefusedError(quote(value), f"a mapping whose {key} is {expected}")
+        if value.get(key) not in names:
+            raise RefusedError(quote(value.get(key, Missing())), expected, key)
+        return value
+
+    return BeforeValidator(check)
+
+
+def matching(regex: str, expected: str) -> AfterValidator:
+    """Return a check that a whole text matches `regex`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(regex, value):
+            raise RefusedError(quote(value), expected)
+        return value
+
+    return AfterValidator(check)
+
+
+def first_refusal(error: ValidationError, content: Any) -> RefusedError:
+    """Return the first error of pydantic about `content` as a refusal."""
+    detail = error.errors()[0]
+    path = []
+    for number, key in enumerate(detail["loc"], start=1):
+        is_missing = isinstance(detail["input"], Missing) and number == len(detail["loc"])
+        # Pydantic's location has steps that the file does not have, such as the kind of an optimizer.
+        is_inside = key in content if isinstance(content, Mapping) else isinstance(key, int)
+        if is_inside:
+            content = content[key]
+        if is_inside or is_missing:
+            path.append(step(key))
+    context = detail.get("ctx", {})
+    if isinstance(context.get("error"), RefusedError):
+        return context["error"].below(*path)  # type: ignore[no-any-return]
+    template = EXPECTED.get(detail["type"])
+    expected = template.format(**context) if template else detail["msg"].removeprefix("Input should be ")
+    return RefusedError(quote(detail["input"]), expected, *path)
+
+
+def step(key: Any) -> str:
+    """Return `key` as a step of a key path."""
+    return shorten(key) if isinstance(key, str) else quote(key)
+
+
+def quote(value: Any) -> str:
+    """Return `value` as params.yaml would have it, or its beginning."""
+    if isinstance(value, Missing):
+        return "missing"
+    try:
+        return shorten(json.dumps(value, ensure_ascii=False))
+    except TypeError:
+        return shorten(str(value))
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def shorten(text: str, length: int = 80) -> str:
+    """Return `text`, or its beginning if it has more than `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Return `text` in one line, with everything escaped that a terminal does not take for text."""
+    return "".join(char if is_printable(char) else ascii(char)[1:-1] for char in " ".join(text.split()))
+
+
+def is_printable(char: str) -> bool:
+    """Return whether `char` is no control character, surrogate, line separator or change of writing direction."""
+    return unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp") and char not in BIDIRECTIONAL

@@ -1,0 +1,193 @@
+"""Static pictures by Matplotlib, drawn without a display: PNG for MLflow, and SVG for the README and MLflow."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stages.analysis.intervals import CONFIDENCE
+from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
+
+# Okabe and Ito's blue and vermilion, which any color vision tells apart.
+COLORS = {"training": "#0072B2", "validation": "#D55E00"}
+DPI = 110
+
+BLUE, ORANGE, GREY, INK, MUTED, LINE = "#0a64ad", "#b8480a", "#8c96a3", "#1d2129", "#59616d", "#dcdfe4"
+SVG_SETTINGS: dict[Any, Any] = {
+    # Letters as outlines look the same with any fonts. The font is Matplotlib's own.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "whichfix",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+}
+# By default, the metadata hold a time and a version.
+METADATA = {"Date": None, "Creator": None}
+ROW = 0.36
+TITLE_WIDTH = 52
+SPLITS = {"train": "training accuracy", "test": "test accuracy"}
+
+
+def png(figure: Figure) -> bytes:
+    """Return `figure` as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def learning_curves(title: str, curves: pd.DataFrame, unit: str = "epoch") -> bytes:
+    """Return a PNG of accuracy and loss by epoch: the mean over seeds, and a band from lowest to highest seed.
+
+    `curves` are the rows of one variant in reports/curves/<case>.csv; `unit` is what its epochs count.
+    """
+    figure = Figure(figsize=(9, 3.6))
+    # Margins by hand, because a layout that finds them draws everything three times.
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.88, wspace=0.25)
+    figure.suptitle(title).set_parse_math(False)
+    panels: list[Axes] = list(figure.subplots(1, 2))
+    for axes, name in zip(panels, ("accuracy", "loss"), strict=True):
+        for split, prefix in (("training", ""), ("validation", "validation_")):
+            rows = curves[curves["figure"] == f"{prefix}{name}"]
+            if rows.empty:
+                continue
+            epoch = rows["epoch"].to_numpy()
+            # A marker shows a value that has no finite neighbor, and therefore no line.
+            axes.plot(epoch, rows["mean"].to_numpy(), ".-", ms=3, color=COLORS[split], label=split)
+            low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
+            axes.fill_between(epoch, low, high, color=COLORS[split], alpha=0.2, lw=0)
+        axes.set(xlabel=unit, ylabel=name)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    # Accuracies of several variants are compared side by side, so they have one scale.
+    panels[0].set_ylim(0, 1.02)
+    panels[1].ticklabel_format(axis="y", useOffset=False)
+    panels[0].legend(loc="best", frameon=False)
+    return png(figure)
+
+
+def confusion(title: str, counts: Sequence[Sequence[int]]) -> bytes:
+    """Return a PNG of confusion counts [classes, classes], in percent of the examples of each actual class."""
+    table = np.array(counts)
+    percentages = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(5.6, 5.6))
+    figure.subplots_adjust(left=0.1, right=0.97, bottom=0.09, top=0.96)
+    axes = figure.subplots()
+    axes.imshow(percentages, cmap="Blues", vmin=0, vmax=100)
+    for actual, row in enumerate(percentages):
+        for predicted, percentage in enumerate(row):
+            if percentage >= 0.5:
+                color = "white" if percentage > 55 else "#333333"
+                axes.text(predicted, actual, f"{percentage:.0f}", ha="center", va="center", fontsize=8, color=color)
+    classes = range(len(table))
+    axes.set(xlabel="predicted class", ylabel="actual class", xticks=classes, yticks=classes)
+    axes.set_title(title).set_parse_math(False)
+    axes.tick_params(length=0)
+    return png(figure)
+
+
+def shapley(title: str, effects: Effects) -> bytes:
+    """Return a PNG of the Shapley value of each fix with its bootstrap interval."""
+    values = {fix: of_fix.shapley for fix, of_fix in effects.fixes.items()}
+    figure = Figure(figsize=(7, 1.2 + 0.4 * len(values)))
+    figure.subplots_adjust(left=0.24, right=0.96, bottom=0.5 / figure.get_figheight(), top=0.86)
+    axes = figure.subplots()
+    axes.barh(list(values), [value.mean or 0 for value in values.values()], color=COLORS["training"])
+    for row, value in enumerate(values.values()):
+        if value.low is not None and value.high is not None:
+            axes.plot([value.low, value.high], [row, row], color="black", lw=1.5)
+    axes.axvline(0, color="black", lw=0.8)
+    axes.invert_yaxis()
+    axes.set_title(title).set_parse_math(False)
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def _waterfall(axes: Axes, result: CaseResult) -> None:
+    """Draw one row per step of the greedy path: the score after the step, with its interval."""
+    effects = result.effects[result.judged_by]
+    rows = [("as posted", 0.0, effects.as_posted, GREY)]
+    before = effects.as_posted.mean or 0.0
+    for step in effects.greedy_path:
+        color = BLUE if (step.step.mean or 0) >= 0 else ORANGE
+        rows.append((f"+ {step.fix}", before, step.score, color))
+        before = step.score.mean or 0.0
+    for row, (label, start, score, color) in enumerate(rows):
+        end = score.mean or 0.0
+        axes.barh(row, end - start, left=start, height=0.62, color=color)
+        reach = max(start, end)
+        if score.low is not None and score.high is not None:
+            axes.plot([score.low, score.high], [row, row], color=INK, lw=1.2, solid_capstyle="butt")
+            reach = max(reach, score.high)
+        if row:
+            axes.plot([start, start], [row - 1.31, row + 0.31], color=GREY, lw=0.8)
+        # Right of the bar if there is room, else left of it, else beyond the axis.
+        place, side = (reach + 0.02, "left") if reach < 0.86 else (start - 0.02, "right")
+        if place < 0.12:
+            place, side = 1.02, "left"
+        axes.text(place, row, f"{100 * end:.1f}%", va="center", ha=side, fontsize=9, color=INK)
+        axes.text(-0.02, row, label, va="center", ha="right", fontsize=9, color=INK)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.45, -0.55), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.set_xticklabels(["0", "25", "50", "75", "100%"], fontsize=8)
+    interval = "" if effects.as_posted.low is None else f": mean over seeds, {CONFIDENCE:.0%} interval"
+    axes.set_xlabel(SPLITS[result.judged_by] + interval, fontsize=8.5)
+    axes.grid(axis="x", color=LINE, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    title = textwrap.fill(result.title, TITLE_WIDTH)
+    heading = axes.set_title(title, loc="left", x=-0.52, fontsize=10, fontweight="bold", color=INK, pad=8)
+    heading.set_parse_math(False)  # two $ in a title are not a formula
+
+
+def waterfall(results: Sequence[CaseResult]) -> bytes:
+    """Return an SVG of the way from as posted to all fixes, a panel per case, with equal bytes on every machine.
+
+    Its background is white, so that it can be read on a dark page too.
+    """
+    steps = [len(result.effects[result.judged_by].greedy_path) for result in results]
+    with mpl.rc_context(SVG_SETTINGS):
+        figure = Figure(figsize=(5.2 * len(results), 1.15 + ROW * (max(steps) + 1)), facecolor="white")
+        grid = figure.subplots(1, len(results), squeeze=False)[0]
+        for axes, result in zip(grid, results, strict=True):
+            _waterfall(axes, result)
+        width = 1 / len(results)
+        for number, axes in enumerate(grid):
+            height = ROW * (steps[number] + 1) / figure.get_figheight()
+            top = 1 - 0.55 / figure.get_figheight()
+            axes.set_position((width * (number + 0.345), top - height, width * 0.53, height))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata=METADATA)
+    return buffer.getvalue()
+
+
+def tracked(
+    result: CaseResult, measured: VariantResult | BaselineResult | None, curves: pd.DataFrame
+) -> dict[str, bytes]:
+    """Return the pictures of a variant, of a baseline, or of the case as a whole (None), as bytes by path.
+
+    `curves` are the rows of reports/curves/<case>.csv.
+    """
+    if measured is None:
+        label = f"Shapley values, {SPLITS[result.judged_by]}"
+        effects = result.effects[result.judged_by]
+        shown = {"figures/shapley.png": shapley(label, effects)} if effects.fixes else {}
+        return {"figures/greedy_path.svg": waterfall([result]), **shown}
+    split = "test" if "test" in measured.scores else "train"
+    shown = {
+        "figures/confusion.png": confusion(f"{measured.name}: % of each class, {SPLITS[split]}", measured.confusion)
+    }
+    if isinstance(measured, VariantResult):
+        unit = "function call" if measured.network["epochs"] is None else "epoch"
+        rows = curves[curves["variant"] == measured.name]
+        shown["figures/learning_curves.png"] = learning_curves(measured.name, rows, unit)
+    return shown

@@ -1,0 +1,282 @@
+"""CaseResult -> parameters, metrics, tags, description and artifacts of the runs in MLflow. Without MLflow.
+
+Metrics named ``epoch/...`` are curves with a step per epoch, ``interval/...`` are the bounds beside a mean, and
+``recall/<class>`` is the share of a class's test examples that are answered correctly. All others are figures of the
+final weights. MLflow has no form for a value that is not finite: it is left out and named in the tag ``not_finite``.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from stages.analysis.results import BaselineResult, CaseResult, Estimate, Figure, VariantResult
+from stages.training.runs import FIGURES, Run
+
+# MLflow's page lists metrics in the order in which they were logged.
+FIRST = ("gain", "test_accuracy", "train_gain", "train_accuracy", "validation_accuracy")
+VIEWS = ("scores", "curves")
+
+Metric = tuple[str, float, int]
+MaybeMetric = tuple[str, float | None, int]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one run shows.
+
+    `metrics` are (name, value, step). `artifacts` maps a path to bytes, `tables` a path that ends in .json to columns.
+    `seconds` is the wall time, None if it is not known.
+    """
+
+    params: dict[str, str]
+    metrics: list[Metric]
+    tags: dict[str, str]
+    description: str = ""
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested `values` as dotted key -> text; a value that is not a text is written as JSON."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def finite(metrics: Iterable[MaybeMetric]) -> tuple[list[Metric], dict[str, str]]:
+    """Return the finite values of `metrics`, and the tag that names and counts the others."""
+    kept: list[Metric] = []
+    lost: dict[str, int] = {}
+    for name, value, step in metrics:
+        if value is None or not math.isfinite(value):
+            lost[name] = lost.get(name, 0) + 1
+        else:
+            kept.append((name, float(value), step))
+    text = ", ".join(name if count == 1 else f"{name} ({count} values)" for name, count in lost.items())
+    return kept, {"not_finite": text} if lost else {}
+
+
+def named_figures(measured: VariantResult | BaselineResult) -> dict[str, Figure]:
+    """Return the figures of a variant or baseline by their names in MLflow, in the order in which they are shown."""
+    figures = {f"{split}_accuracy": score for split, score in measured.scores.items()}
+    figures |= {f"{split}_loss": loss for split, loss in measured.losses.items()}
+    if isinstance(measured, VariantResult):
+        figures |= {"gain" if split == "test" else f"{split}_gain": gain for split, gain in measured.gain.items()}
+        figures["final_loss"] = measured.final_loss
+    place = {name: index for index, name in enumerate(FIRST)}
+    return {name: figures[name] for name in sorted(figures, key=lambda name: (place.get(name, len(place)), name))}
+
+
+def summary(measured: VariantResult | BaselineResult) -> list[MaybeMetric]:
+    """Return the means of a variant or baseline, then their intervals and the recall of each class."""
+    means: list[MaybeMetric] = []
+    bounds: list[MaybeMetric] = []
+    for name, figure in named_figures(measured).items():
+        means.append((name, figure.mean, 0))
+        intervals = {name: (figure.low, figure.high), f"{name}_sampling": figure.sampling or (None, None)}
+        for label, (low, high) in intervals.items():
+            if low is not None and high is not None:
+                bounds += [(f"interval/{label}_low", low, 0), (f"interval/{label}_high", high, 0)]
+    recall: list[MaybeMetric] = [
+        (f"recall/{label}", share, 0) for label, share in enumerate(measured.recall) if share is not None
+    ]
+    return [*means, *bounds, *recall]
+
+
+def estimate_text(estimate: Estimate, sign: str = "") -> str:
+    """Return a mean and its interval, such as ``0.9120 (0.9100 to 0.9140)``; `sign` is "+" for a gain."""
+    if estimate.mean is None:
+        return "not finite"
+    interval = "" if estimate.low is None else f" ({estimate.low:{sign}.4f} to {estimate.high:{sign}.4f})"
+    return f"**{estimate.mean:{sign}.4f}**{interval}"
+
+
+def result_line(measured: VariantResult | BaselineResult) -> str:
+    """Return the scores and the gain of a variant or baseline, for a description."""
+    figures = named_figures(measured)
+    labels = {"train_accuracy": "Accuracy on train", "test_accuracy": "on test", "gain": "gain"}
+    parts = [
+        f"{label} {estimate_text(figures[name], '+' if name == 'gain' else '')}"
+        for name, label in labels.items()
+        if name in figures
+    ]
+    return ", ".join(parts) + "."
+
+
+def question(result: CaseResult) -> str:
+    """Return a link to the question of a case, for a description."""
+    return f"Question: [{result.title}]({result.source})"
+
+
+def fix_tags(result: CaseResult, fixes: Iterable[str]) -> dict[str, str]:
+    """Return ``fix.<fix>`` for every fix of the case, ``yes`` or ``no``, to filter runs by."""
+    chosen = set(fixes)
+    return {f"fix.{fix.name}": "yes" if fix.name in chosen else "no" for fix in result.fixes}
+
+
+def variant_params(result: CaseResult, variant: VariantResult) -> dict[str, str]:
+    """Return what a variant was configured with; `fixes` are names, ``none`` as posted."""
+    subset = {} if variant.subset is None else {"subset": json.dumps(variant.subset)}
+    names = {"case": result.case, "variant": variant.name, "fixes": ", ".join(variant.fixes) or "none"}
+    return names | subset | flatten(variant.network)
+
+
+def description(result: CaseResult, variant: VariantResult) -> str:
+    """Return what a variant changes and how it scores, in Markdown."""
+    seeds = len(variant.seeds)
+    about = f"Mean of {seeds} seeds (95% interval)." if seeds > 1 else f"Seed {variant.seeds[0]} alone."
+    if variant.diverged:
+        about += f" {round(variant.diverged * seeds)} of {seeds} runs diverged."
+    if variant.subset:
+        about += " Trained on the first " + ", ".join(f"{n} examples of {label}" for label, n in variant.subset.items())
+        about += "."
+    why = {fix.name: fix.why for fix in result.fixes}
+    changes = [f"- **{name}**: {why[name]}" for name in variant.fixes]
+    changes += [f"- `{key}: {json.dumps(value)}`" for key, value in variant.set.items()]
+    return "\n".join(
+        [
+            result_line(variant),
+            about,
+            "",
+            "As posted, with" if changes else "As posted.",
+            *changes,
+            "",
+            question(result),
+        ]
+    )
+
+
+def variant_content(
+    result: CaseResult,
+    variant: VariantResult,
+    curves: pd.DataFrame,
+    seconds: Mapping[int, float],
+    figures: Mapping[str, bytes],
+) -> Content:
+    """Return the parent run of a variant.
+
+    `curves` are its rows of reports/curves/<case>.csv, `seconds` the wall times of its trainings by seed, and `figures`
+    its pictures by path.
+    """
+    points: list[MaybeMetric] = [
+        (f"epoch/{figure}", mean, int(epoch))
+        for figure, mean, epoch in zip(curves["figure"], curves["mean"], curves["epoch"], strict=True)
+    ]
+    wall_time = sum(seconds[seed] for seed in variant.seeds) if set(variant.seeds) <= seconds.keys() else None
+    further: list[MaybeMetric] = [("diverged", variant.diverged, 0), ("steps", variant.steps, 0)]
+    further += [(f"answers/{label}", n, 0) for label, n in (variant.answers or {}).items()]
+    metrics, tags = finite([*summary(variant), *further, *points, *_seconds(wall_time)])
+    gain = variant.gain.get("test")
+    if gain and gain.low is not None:
+        tags["gain_interval"] = f"{gain.low:+.4f} to {gain.high:+.4f}"
+    params = variant_params(result, variant) | {"seeds": json.dumps(list(variant.seeds))}
+    tags |= fix_tags(result, variant.fixes)
+    return Content(params, metrics, tags, description(result, variant), figures, seconds=wall_time)
+
+
+def seed_content(result: CaseResult, variant: VariantResult, run: Run, seconds: Mapping[int, float]) -> Content:
+    """Return the child run of one seed; `run` is its run file."""
+    figures: list[MaybeMetric] = [
+        (name, figure.per_seed[run.seed], 0)
+        for name, figure in named_figures(variant).items()
+        if run.seed in figure.per_seed
+    ]
+    measured = FIGURES if "validation" in run.scores else FIGURES[:2]
+    points: list[MaybeMetric] = [
+        (f"epoch/{figure}", value, epoch)
+        for column, figure in enumerate(measured)
+        for epoch, value in enumerate(run.history[:, column].tolist(), start=1)
+    ]
+    further: list[MaybeMetric] = [("diverged", float(run.diverged), 0), ("steps", run.steps, 0)]
+    wall_time = seconds.get(run.seed)
+    metrics, tags = finite([*figures, *further, *points, *_seconds(wall_time)])
+    params = variant_params(result, variant) | {"seed": str(run.seed)}
+    return Content(params, metrics, tags | fix_tags(result, variant.fixes), seconds=wall_time)
+
+
+def baseline_content(result: CaseResult, baseline: BaselineResult, figures: Mapping[str, bytes]) -> Content:
+    """Return the run of a baseline; `figures` are its pictures by path."""
+    metrics, tags = finite([*summary(baseline), ("iterations", baseline.n_iter, 0)])
+    params = {"case": result.case, "baseline": baseline.name, **flatten(baseline.settings)}
+    text = f"A model of scikit-learn on the same splits.\n\n{result_line(baseline)}\n\n{question(result)}"
+    return Content(params, metrics, tags, text, figures)
+
+
+def fixes_content(result: CaseResult, figures: Mapping[str, bytes]) -> Content:
+    """Return the run of a case as a whole: its points, effects, smallest sets and published numbers.
+
+    A metric ``<split>.<effect>/<fix>`` is an effect of a fix; the split by which the case is judged comes first.
+    """
+    splits = sorted(result.effects, key=lambda split: (split != result.judged_by, split))
+    effects = [
+        (split, fix, effect, estimate)
+        for split in splits
+        for fix, of_fix in result.effects[split].fixes.items()
+        for effect, estimate in of_fix
+    ]
+    points: list[MaybeMetric] = [(f"{split}.full_gain", result.effects[split].full_gain.mean, 0) for split in splits]
+    points += [(f"{split}.{effect}/{fix}", estimate.mean, 0) for split, fix, effect, estimate in effects]
+    agreeing = sum(row.agrees for row in result.published)
+    points += [("published", len(result.published), 0), ("published_agreeing", agreeing, 0)]
+    metrics, tags = finite(points)
+    smallest = result.effects[result.judged_by].smallest_sets if result.judged_by in result.effects else ()
+    sets = " or ".join(" + ".join(names) or "as posted" for names in smallest) or "none"
+    text = (
+        f"{len(result.points)} combinations of {len(result.fixes)} fixes. "
+        f"Smallest sets that reach 95% of the full gain on {result.judged_by}: {sets}.\n\n"
+        f"Published numbers: {agreeing} of {len(result.published)} agree within their tolerance.\n\n{question(result)}"
+    )
+    tables = {
+        "points.json": _columns(
+            {"fixes": " + ".join(point.fixes) or "as posted", "variants": ", ".join(point.variants)}
+            | {f"{split}_accuracy": score.mean for split, score in point.scores.items()}
+            | {"diverged": point.diverged}
+            for point in result.points
+        ),
+        "effects.json": _columns(
+            {"split": split, "fix": fix, "effect": effect, "mean": value.mean, "low": value.low, "high": value.high}
+            for split, fix, effect, value in effects
+        ),
+        "published.json": _columns(row.model_dump(mode="json") for row in result.published),
+    }
+    params = {"case": result.case, "judged_by": result.judged_by, "fixes": ", ".join(fix.name for fix in result.fixes)}
+    return Content(params, metrics, tags, text, figures, {path: table for path, table in tables.items() if table})
+
+
+def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the tags of the experiment of a case: its question, and the saved views of its runs by name.
+
+    Without a view MLflow's page shows no metric.
+    """
+    names = " and ".join(f"'{view['name']}'" for view in views.values())
+    tags = {
+        "mlflow.note.content": (
+            f"{result.title} ([the question]({result.source})). A run is a variant, its child runs are the seeds. "
+            f'The menu Views has {names}; `tags.fix.<fix> = "yes"` finds the runs of a fix.'
+        ),
+        # Without this tag the page asks what kind of experiment this is.
+        "mlflow.experimentKind": "custom_model_development",
+    }
+    for key, view in views.items():
+        shared = {"name": view["name"], "createdAt": 0, "state": json.dumps(view["state"])}
+        tags[f"mlflow.sharedViewState.{key}"] = json.dumps(shared)
+    return tags
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows with equal keys as columns, {} without rows."""
+    listed = list(rows)
+    return {name: [row[name] for row in listed] for name in listed[0]} if listed else {}
+
+
+def _seconds(wall_time: float | None) -> list[MaybeMetric]:
+    return [] if wall_time is None else [("train_seconds", wall_time, 0)]

@@ -1,0 +1,122 @@
+"""Where the MLflow store is, whose turn it is to write, and the stamp that says it is up to date. Without MLflow."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from stages.base.errors import UserError
+
+# Part of every key and of the stamp. Raise this number if runs shall show other things; then all are made anew.
+LAYOUT = 3
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlruns"
+LOCK = ".mlflow.lock"
+STAMP = ".mlflow.stamp.json"
+SQLITE = "sqlite:///"
+# The address of `mlflow ui`.
+HOST = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The URI of a store, and the file of its database if that is SQLite. `default` is false if the user named it."""
+
+    uri: str
+    database: Path | None
+    default: bool
+
+    @property
+    def label(self) -> str:
+        """The URI without user and password, for messages."""
+        host = urlsplit(self.uri).netloc
+        return self.uri.replace(host, host.rpartition("@")[2], 1) if host else self.uri
+
+    def without_password(self, text: str) -> str:
+        """Return `text` without the user and the password of the URI."""
+        text, password = text.replace(self.uri, self.label), urlsplit(self.uri).password
+        return text.replace(password, "***") if password else text
+
+    def artifacts(self, case: str) -> Path | None:
+        """Return the folder for the artifacts of `case`: beside an SQLite database, None if a server decides."""
+        return self.database.parent / ARTIFACTS / case if self.database else None
+
+
+def find() -> Place:
+    """Return the store that MLFLOW_TRACKING_URI names, else mlflow.db in the repository.
+
+    A queued experiment runs in a copy of the repository that is deleted later; DVC_ROOT names the original.
+
+    Raises
+    ------
+    UserError
+        If the path of the repository has characters that MLflow cannot handle.
+    """
+    if uri := os.environ.get(VARIABLE):
+        file = uri.removeprefix(SQLITE).partition("?")[0] if uri.startswith(SQLITE) else None
+        return Place(uri, Path(file).absolute() if file else None, default=False)
+    database = Path(os.environ.get("DVC_ROOT") or ".").resolve() / DATABASE
+    path = str(database)
+    if quote(path) != path:
+        # MLflow reads such a path as a URL and would make a database elsewhere. A relative path avoids that.
+        path = os.path.relpath(database, Path.cwd().resolve())
+        if quote(path) != path:
+            raise UserError(f"{database}: MLflow cannot handle this path; set {VARIABLE}, or move the repository")
+    return Place(SQLITE + path, database, default=True)
+
+
+@contextmanager
+def turn(place: Place) -> Iterator[None]:
+    """Keep every other `track` on this machine from a local store until the block ends."""
+    if place.database is None:
+        yield
+        return
+    from filelock import FileLock
+
+    with FileLock(place.database.with_name(LOCK)):
+        yield
+
+
+def _state(place: Place, digest: str) -> dict[str, Any] | None:
+    """Return what the stamp compares: the digest of the results, and the database's path, size and time of change."""
+    if place.database is None or not place.database.is_file():
+        return None
+    status = place.database.stat()
+    found = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "path": str(place.database)}
+    return {"layout": LAYOUT, "results": digest, **found}
+
+
+def read_stamp(place: Place, digest: str) -> dict[str, str] | None:
+    """Return the ids of the experiments by case, or None if results or store differ from those of the stamp."""
+    state = _state(place, digest)
+    if state is None or place.database is None:
+        return None
+    try:
+        stamp = json.loads(place.database.with_name(STAMP).read_bytes())
+        experiments: dict[str, str] = stamp.pop("experiments")
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return None
+    folders = [place.artifacts(case) for case in experiments]
+    return experiments if stamp == state and all(folder and folder.is_dir() for folder in folders) else None
+
+
+def write_stamp(place: Place, digest: str, experiments: dict[str, str]) -> None:
+    """Note that the store holds the results with this digest."""
+    state = _state(place, digest)
+    if state and place.database:
+        content = json.dumps({**state, "experiments": experiments})
+        place.database.with_name(STAMP).write_text(content, encoding="utf-8")
+
+
+def address(experiment_id: str, view: str) -> str:
+    """Return the address at which `mlflow ui` shows a view of an experiment.
+
+    Without the type of workflow MLflow opens its page for generative models.
+    """
+    return f"{HOST}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={view}"

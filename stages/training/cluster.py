@@ -1,0 +1,97 @@
+"""Units of runs on a Dask cluster, whose workers must compute the bits that this process would compute."""
+
+import hashlib
+import logging
+import operator
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from stages.base import processor
+from stages.base.errors import UserError
+from stages.data.prepared import Prepared
+from stages.training.pool import Task, Trained, train_unit
+from stages.training.runs import versions
+
+SECONDS = 10  # for the connection, and then for the first worker
+
+
+def identity() -> dict[str, str]:
+    """Return what decides the bits that a process computes."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    settings = {name: os.environ.get(name, "not set") for name in processor.SETTINGS}
+    return {**versions(), **settings, "stages/training": digest.hexdigest()[:12]}
+
+
+def train_units(units: Sequence[Sequence[Task]], data: Prepared, scheduler: str | None) -> Iterator[list[Trained]]:
+    """Train `units` on the cluster of `scheduler` and yield the runs of each unit as it ends.
+
+    Without an address, Dask's own configuration names the scheduler (DASK_SCHEDULER_ADDRESS). Dask runs the unit of a
+    lost worker again.
+
+    Raises
+    ------
+    UserError
+        If Dask is not installed, the cluster or its workers are not there or are lost, or a worker might compute other
+        bits.
+    """
+    try:
+        import dask
+        from distributed import Client, KilledWorker, as_completed
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+    except ImportError:
+        raise UserError("execution.backend: dask is not installed; pip install dask distributed") from None
+    address = scheduler or dask.config.get("scheduler-address", None)
+    if address is None:
+        raise UserError(
+            "params.yaml: execution.scheduler: missing; expected the address that `dask scheduler` prints, there or in "
+            "DASK_SCHEDULER_ADDRESS"
+        )
+    try:
+        client = Client(address, timeout=SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}); start one with `dask scheduler`"
+        ) from None
+    # Dask logs pages about what ends here in one line.
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with client, dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        try:
+            client.wait_for_workers(1, timeout=SECONDS)
+        except TimeoutError:
+            raise UserError(
+                f"the Dask scheduler at {address} has no worker; start one in a clone of this repository with "
+                f'`eval "$(python -m stages settings)" && python -m dask worker {address}`'
+            ) from None
+        expected = identity()
+        # A worker that joins later is not asked; docs/scaling.md says so.
+        for worker, found in client.run(identity, on_error="return").items():
+            if not isinstance(found, dict):
+                differing = [f"{type(found).__name__}: {found}"]
+            else:
+                names = [name for name, value in expected.items() if found.get(name) != value]
+                differing = [f"{name} {found.get(name)}, expected {expected[name]}" for name in names]
+            if differing:
+                raise UserError(
+                    f"the Dask worker {worker} may compute other bits: {differing[0]}; start it in a clone of this "
+                    f'commit with `eval "$(python -m stages settings)" && python -m dask worker {address}`'
+                )
+        # Pickled, because the scheduler unpickles what a task is made of and need not have this code. A worker that
+        # lost the data unpickles them again.
+        shared = client.submit(pickle.loads, pickle.dumps(data), pure=False)
+        pickled = [pickle.dumps(partial(train_unit, unit)) for unit in units]
+        calls = client.map(pickle.loads, pickled, pure=False)
+        futures = [client.submit(operator.call, call, shared, pure=False) for call in calls]
+        try:
+            for future in as_completed(futures, loop=client.loop):
+                yield future.result()
+        except KilledWorker as error:
+            raise UserError(f"a Dask worker ended again and again ({error.last_worker.address}); see its log") from None
+        except (FutureCancelledError, CommClosedError):
+            raise UserError(f"the Dask scheduler at {address} is gone; start it, then run `dvc repro` again") from None

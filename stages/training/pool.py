@@ -1,0 +1,168 @@
+"""Many runs side by side, in processes or threads of this machine or on a Dask cluster."""
+
+import ctypes
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from stages.base import console
+from stages.base.errors import LESS_MEMORY, UserError
+from stages.config.network import Network, Tnc
+from stages.config.planned import Configuration
+from stages.config.schema import Execution
+from stages.data.prepared import Prepared
+from stages.training.runs import Run
+
+# Estimates, in seconds on a core of 2026, that decide only which worker trains what.
+COMPILING = 2.5
+PER_WEIGHT_AND_EXAMPLE = 1.3e-10
+# A run that takes longer says now and then where it is.
+SILENT_SECONDS = 60
+
+PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to be trained."""
+
+    configuration: Configuration
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A task, the run that it gave, and how many seconds that took."""
+
+    task: Task
+    run: Run
+    seconds: float
+
+
+def train_all(tasks: Sequence[Task], data: Prepared, execution: Execution) -> Iterator[Trained]:
+    """Train every task and yield each run when it and the runs trained together with it have ended.
+
+    No result depends on `execution`.
+
+    Raises
+    ------
+    UserError
+        If a worker is killed, or the Dask cluster is not there.
+    """
+    if execution.backend == "dask":
+        from stages.training import cluster  # Dask is an optional dependency
+
+        for trained in cluster.train_units(units(tasks, data, len(tasks)), data, execution.scheduler):
+            yield from trained
+        return
+    assert execution.workers is not None
+    shares = units(tasks, data, execution.workers)
+    parallel = Parallel(
+        min(execution.workers, len(shares)) or 1,
+        backend=execution.backend,
+        return_as="generator_unordered",
+        batch_size=1,
+        # In files that the workers share, joblib waits a second at the end for the last worker to close them.
+        max_nbytes=None,
+        initializer=_follow,
+        initargs=(os.getpid(),),
+    )
+    with warnings.catch_warnings():
+        # joblib replaces a worker whose memory grows by what XLA compiles. No run is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        try:
+            with closing(parallel(delayed(train_unit)(share, data) for share in shares)) as results:
+                for trained in results:
+                    yield from trained
+        except TerminatedWorkerError:
+            raise UserError(f"a worker was killed, probably for lack of memory; {LESS_MEMORY}") from None
+
+
+def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task]]:
+    """Return `tasks` as the units that workers train, the longest first.
+
+    The tasks of a unit share one compiled program. If a program has more than half of a worker's work, its tasks are
+    split over the workers, which then compile it once each.
+    """
+    groups: dict[tuple[str, int | None], list[Task]] = {}
+    for task in tasks:
+        subset = task.configuration.subset
+        size = sum(subset.first_of_each_class.values()) if subset else None
+        groups.setdefault((task.configuration.network.program, size), []).append(task)
+    n_examples = len(data.y["train"])
+    fair = sum(_seconds(group, n_examples) for group in groups.values()) / workers
+    shares = []
+    for group in groups.values():
+        pieces = min(workers, len(group), ceil(_seconds(group, n_examples) / (fair / 2)))
+        shares += [group[first::pieces] for first in range(pieces)]
+    return sorted(shares, key=lambda share: _seconds(share, n_examples), reverse=True)
+
+
+def _seconds(tasks: Sequence[Task], n_examples: int) -> float:
+    """Return an estimate of how long a unit of `tasks` takes."""
+    return COMPILING + PER_WEIGHT_AND_EXAMPLE * n_examples * sum(_passes(task.configuration.network) for task in tasks)
+
+
+def _passes(network: Network) -> int:
+    """Return the number of epochs or function calls times the number of weights, without the first layer's size."""
+    optimizer = network.optimizer
+    passes = optimizer.max_function_calls if isinstance(optimizer, Tnc) else network.epochs or 0
+    # 784 and 400 inputs are near enough for an estimate.
+    widths = (600, *network.hidden_units, network.output_units)
+    return passes * sum(before * after for before, after in pairwise(widths))
+
+
+def train_unit(tasks: Sequence[Task], data: Prepared) -> list[Trained]:
+    """Train `tasks`, which share a program, one after the other."""
+    # Imported here, because the process that hands out the units needs no TensorFlow.
+    from stages.training.trainer import Trainer
+
+    trainer: Trainer | None = None
+    loaded = None
+    trained = []
+    for task in tasks:
+        network, subset = task.configuration.network, task.configuration.subset
+        start = time.monotonic()
+        if trainer is None or subset != loaded:
+            part = data.first_of_each_class(subset.first_of_each_class) if subset else data
+            if trainer is None:
+                trainer = Trainer(network, part)
+            else:
+                trainer.load(part)
+            loaded = subset
+        trainer.configure(network)
+        run = trainer.run(task.seed, _Reporter(task))
+        trained.append(Trained(task, run, time.monotonic() - start))
+    return trained
+
+
+class _Reporter:
+    """Prints the epoch of a run that takes long."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._last = time.monotonic()
+
+    def __call__(self, epoch: int) -> None:
+        if time.monotonic() - self._last > SILENT_SECONDS:
+            self._last = time.monotonic()
+            console.say(f"{self._task.configuration.folder} seed {self._task.seed}: epoch {epoch}")
+
+
+def _follow(stage: int) -> None:
+    """Let the kernel end this worker if the process `stage` is killed, and leave Ctrl-C to that process."""
+    if os.getpid() == stage:
+        return  # a thread
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != stage:
+        os._exit(1)  # the stage was killed before the kernel was told

@@ -1,0 +1,145 @@
+"""A run: what training a configuration with one seed gives, its file, and its key. Without TensorFlow."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.base import files
+from stages.base.processor import SETTINGS
+from stages.config.planned import Configuration
+
+# Raise this number whenever results may change. tests/training/test_arithmetic.py fails if bits change without it.
+ARITHMETIC = 1
+
+# The columns of a history.
+FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+LOSSES = (0, 2)
+COMPUTING = ("keras", "numpy", "scipy", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A configuration trained with one seed.
+
+    Attributes
+    ----------
+    history : ndarray
+        float64 [epochs, 4], what `model.fit` would print (see `FIGURES`), one row per epoch, or per function call of
+        TNC. The validation columns are NaN if the data has no validation split.
+    scores, losses : dict
+        Split -> accuracy and mean loss, penalty included, of the final weights.
+    predicted : dict
+        Split -> predicted class of each example, uint8 [n].
+    confidence : ndarray or None
+        float [n], the output of the network for the class that it predicts, per example of the test split.
+    weights : dict
+        ``<layer>.kernel`` and ``<layer>.bias`` -> final weights.
+    steps : int
+        Gradient evaluations.
+    facts : mapping
+        What the file of the run says of its origin: key, network, subset, fixes and data_sha256. Empty before it is
+        written.
+    """
+
+    seed: int
+    history: np.ndarray
+    scores: dict[str, float]
+    losses: dict[str, float]
+    predicted: dict[str, np.ndarray]
+    confidence: np.ndarray | None
+    weights: dict[str, np.ndarray]
+    steps: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> bool:
+        """Return whether a loss or a final weight was not finite at any time."""
+        columns = LOSSES if "validation" in self.scores else LOSSES[:1]
+        finite = np.isfinite(self.history[:, columns]).all() and all(map(math.isfinite, self.losses.values()))
+        return not (finite and all(np.isfinite(array).all() for array in self.weights.values()))
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that compute a run."""
+    return {package: metadata.version(package) for package in COMPUTING}
+
+
+def facts_of(configuration: Configuration, seed: int, data_sha256: str) -> dict[str, Any]:
+    """Return the facts of a run that is to be trained, its key among them.
+
+    The key is the SHA-256 digest of all that decides a run: its network, the subset of the data, the seed, the digest
+    of the data, the versions of the packages that compute it, the processor settings and `ARITHMETIC`.
+    """
+    network = configuration.network.model_dump(mode="json")
+    subset = configuration.subset and configuration.subset.model_dump(mode="json")
+    deciding = [network, subset, seed, data_sha256, versions(), SETTINGS, ARITHMETIC]
+    return {
+        "key": hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest(),
+        "network": network,
+        "subset": subset,
+        "fixes": list(configuration.fixes),
+        "data_sha256": data_sha256,
+    }
+
+
+def write(path: Path, run: Run, facts: Mapping[str, Any]) -> None:
+    """Write a run file: run.json and the arrays of `run`, as an uncompressed archive (`unzip -l` lists it)."""
+    described = {
+        **facts,
+        "seed": run.seed,
+        "diverged": run.diverged,
+        "steps": run.steps,
+        "scores": run.scores,
+        "losses": {split: files.finite_or_none(loss) for split, loss in run.losses.items()},
+    }
+    members: dict[str, Any] = {"run.json": described, "history": run.history}
+    members |= {f"predicted_{split}": predicted for split, predicted in run.predicted.items()}
+    members |= {f"weights/{name}": array for name, array in run.weights.items()}
+    if run.confidence is not None:
+        members["confidence_test"] = run.confidence
+    files.write_archive(path, members)
+
+
+def read(path: Path) -> Run:
+    """Return the run that `write` wrote.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, or holds something else.
+    """
+    members = files.read_archive(path)
+    try:
+        described = members["run.json"]
+        run = Run(
+            seed=described["seed"],
+            history=members["history"],
+            scores=described["scores"],
+            losses={split: math.nan if loss is None else loss for split, loss in described["losses"].items()},
+            predicted={split: members[f"predicted_{split}"] for split in described["scores"]},
+            confidence=members.get("confidence_test"),
+            weights={
+                name.removeprefix("weights/"): array for name, array in members.items() if name.startswith("weights/")
+            },
+            steps=described["steps"],
+            facts={name: described[name] for name in ("key", "network", "subset", "fixes", "data_sha256")},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise files.damaged(path, f"{error} is missing or of another kind", "a run that `train` wrote") from None
+    # A flipped bit in the directory of the archive can hide a member, of which no checksum tells.
+    kernels, biases = ({name for name in run.weights if name.endswith(kind)} for kind in (".kernel", ".bias"))
+    pairs = {name.removesuffix(".kernel") for name in kernels} == {name.removesuffix(".bias") for name in biases}
+    if not kernels or not pairs or (run.confidence is not None) != ("test" in run.scores):
+        raise files.damaged(path, f"arrays {', '.join(sorted(members))}", "kernel and bias of every layer")
+    if run.history.ndim != 2 or run.history.shape[1] != len(FIGURES):
+        raise files.damaged(path, f"history {list(run.history.shape)}", f"a history [epochs, {len(FIGURES)}]")
+    return run

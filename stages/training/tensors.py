@@ -1,0 +1,48 @@
+"""Sums, slices and means that the compiled programs are made of."""
+
+import math
+from collections.abc import Callable
+from statistics import mean
+from typing import TypeVar, cast
+
+import numpy as np
+
+from stages.training.keras import tf
+
+Sums = TypeVar("Sums")
+
+
+def added(totals: Sums, more: Sums) -> Sums:
+    """Return the sum of two nested structures of tensors, place by place."""
+    return cast(Sums, tf.nest.map_structure(tf.add, totals, more))
+
+
+def summed(body: Callable[[tf.Tensor], Sums], turns: int, sums: Sums) -> Sums:
+    """Return `sums` plus `body(0)`, `body(1)` and so on to `body(turns - 1)`, added one after the other."""
+
+    def turn(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
+        return number + 1, added(sums, body(number))
+
+    return cast(Sums, tf.while_loop(lambda number, _: number < turns, turn, (tf.constant(0), sums))[1])
+
+
+def chunks(array: np.ndarray, rows: int) -> list[tf.Tensor]:
+    """Return `array` cut into pieces of `rows` rows, the last one filled up with zeros."""
+    missing = -len(array) % rows
+    filled = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+    return [tf.constant(filled[start : start + rows]) for start in range(0, len(filled), rows)]
+
+
+def slice_rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
+    """Return `size` rows of `tensor` from `start` on; the size is static, as XLA needs it."""
+    return tf.slice(tensor, [start] + [0] * (tensor.shape.rank - 1), [size, *tensor.shape[1:]])
+
+
+def exact_mean(losses: np.ndarray) -> float:
+    """Return the mean of `losses`, exactly rounded, or a value that is not finite if a loss is not."""
+    if not np.isfinite(losses).all():
+        return float(np.sum(losses, dtype=np.float64)) / len(losses)
+    try:
+        return math.fsum(losses.tolist()) / len(losses)
+    except OverflowError:
+        return float(mean(losses.tolist()))  # slower, but works where no float holds the sum

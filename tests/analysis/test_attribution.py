@@ -1,0 +1,176 @@
+"""Effects of fixes agree with examples worked by hand and with the axioms of Shapley values."""
+
+import json
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.analysis import attribution
+from stages.analysis.attribution import Points
+
+# Two fixes that do a little alone and more together; the second seed gains 0.02 more with both.
+TWO_FIXES = np.array([[0.10, 0.10], [0.20, 0.20], [0.14, 0.16], [0.90, 0.92]])
+
+
+@st.composite
+def tables(draw: st.DrawFn, min_fixes: int = 1, max_fixes: int = 4) -> np.ndarray:
+    """Return scores of all points of a case, [2^k, seeds]."""
+    rows, columns = 2 ** draw(st.integers(min_fixes, max_fixes)), draw(st.integers(1, 4))
+    values = draw(st.lists(st.floats(0, 1), min_size=rows * columns, max_size=rows * columns))
+    return np.reshape(values, (rows, columns))
+
+
+def shapley(points: Points) -> np.ndarray:
+    """Return Shapley values [fixes, seeds]."""
+    fixes = range(attribution.count_fixes(points))
+    return np.array([attribution.fix_effect(points, fix, attribution.weigh_shapley) for fix in fixes])
+
+
+def average_over_orders(values: np.ndarray) -> np.ndarray:
+    """Return Shapley values by definition: what a fix adds on its turn, averaged over all orders of the fixes."""
+    fixes = range(len(values).bit_length() - 1)
+    added = np.zeros((len(fixes), values.shape[1]))
+    for order in permutations(fixes):
+        row = 0
+        for fix in order:
+            added[fix] += values[row | 1 << fix] - values[row]
+            row |= 1 << fix
+    return added / math.factorial(len(fixes))
+
+
+def test_effects_of_two_fixes_as_worked_by_hand() -> None:
+    found = attribution.effects(["a", "b"], TWO_FIXES, rng_seed=0)
+    assert found.as_posted.mean == pytest.approx(0.1)
+    assert found.full_gain.mean == pytest.approx(0.81)
+    means = {fix: {effect: estimate.mean for effect, estimate in effects} for fix, effects in found.fixes.items()}
+    assert means == {
+        "a": pytest.approx({"alone": 0.1, "leave_one_out": 0.76, "main_effect": 0.43, "shapley": 0.43}),
+        "b": pytest.approx({"alone": 0.05, "leave_one_out": 0.71, "main_effect": 0.38, "shapley": 0.38}),
+    }
+    [pair] = found.interactions
+    assert pair.fixes == ("a", "b")
+    assert pair.mean == pytest.approx(0.66)
+    assert found.smallest_sets == (("a", "b"),)
+    assert [step.fix for step in found.greedy_path] == ["a", "b"]
+    for figure, expected in (("score", [0.2, 0.91]), ("gain", [0.1, 0.81]), ("step", [0.1, 0.71])):
+        assert [getattr(step, figure).mean for step in found.greedy_path] == pytest.approx(expected)
+    json.dumps(found.model_dump(mode="json"), allow_nan=False)
+
+
+def test_main_effect_and_shapley_weigh_sets_differently_from_three_fixes_on() -> None:
+    # Only all three together gain, 0.6: a quarter of it is the main effect of each, a third its Shapley value.
+    values = np.zeros((8, 1))
+    values[7] = 0.6
+    effects = {name: estimate.mean for name, estimate in attribution.effects(["a", "b", "c"], values, 0).fixes["b"]}
+    assert effects == pytest.approx({"alone": 0.0, "leave_one_out": 0.6, "main_effect": 0.15, "shapley": 0.2})
+
+
+def test_an_interaction_is_the_mean_second_difference_over_the_sets_of_the_other_fixes() -> None:
+    # v = 0.2 a b + 0.1 a b c: the second difference in a and b is 0.2 without c and 0.3 with it.
+    values = np.zeros((8, 1))
+    values[0b011], values[0b111] = 0.2, 0.3
+    found = {pair.fixes: pair.mean for pair in attribution.effects(["a", "b", "c"], values, 0).interactions}
+    assert found == {("a", "b"): 0.25, ("a", "c"): 0.05, ("b", "c"): 0.05}
+
+
+def test_intervals_are_over_seeds_and_paired() -> None:
+    # The seeds differ by much, the gain of the one fix by nothing.
+    found = attribution.effects(["a"], [[0.0, 0.25, 0.5], [0.5, 0.75, 1.0]], 0)
+    for estimate in (found.fixes["a"].shapley, found.full_gain):
+        assert (estimate.mean, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
+    assert found.as_posted.low is not None
+    assert found.as_posted.low < 0.25
+
+
+@given(tables(max_fixes=5))
+def test_shapley_values_sum_to_the_full_gain(values: np.ndarray) -> None:
+    total = shapley(attribution.exact_points(values)).sum(axis=0)
+    np.testing.assert_allclose(total, values[-1] - values[0], rtol=0, atol=1e-12)
+
+
+@given(tables())
+@settings(max_examples=30)
+def test_shapley_values_are_the_average_over_all_orders(values: np.ndarray) -> None:
+    found = shapley(attribution.exact_points(values))
+    np.testing.assert_allclose(found, average_over_orders(values), rtol=0, atol=1e-12)
+
+
+@given(tables(min_fixes=2))
+@settings(max_examples=30)
+def test_symmetric_fixes_have_equal_shapley_values(values: np.ndarray) -> None:
+    # Only the number of the first two fixes that are on matters.
+    rows = np.arange(len(values))
+    first, second = shapley(attribution.exact_points(values[np.where(rows & 3 == 2, rows - 1, rows)]))[:2]
+    np.testing.assert_array_equal(first, second)
+
+
+@given(tables(), st.integers(0, 3))
+@settings(max_examples=30)
+def test_a_fix_that_changes_nothing_has_no_effect_of_any_kind(values: np.ndarray, fix: int) -> None:
+    null = fix % (len(values).bit_length() - 1)
+    points = attribution.exact_points(values[np.arange(len(values)) & ~(1 << null)])
+    for weight in attribution.WEIGHTS.values():
+        assert attribution.fix_effect(points, null, weight) == [0.0] * values.shape[1]
+    for other in set(range(attribution.count_fixes(points))) - {null}:
+        assert attribution.interaction(points, null, other) == [0.0] * values.shape[1]
+
+
+@given(tables())
+@settings(max_examples=30)
+def test_the_weights_of_every_effect_sum_to_one(values: np.ndarray) -> None:
+    # If a fix adds 0.25 to every set, each of its effects is 0.25.
+    rows = np.arange(len(values))[:, None]
+    points = attribution.exact_points(np.where(rows & 1, values[rows[:, 0] & ~1] + 0.25, values))
+    for weight in attribution.WEIGHTS.values():
+        assert attribution.fix_effect(points, 0, weight) == pytest.approx([0.25] * values.shape[1], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # Bits: -    a    b   ab    c   ac    bc  abc
+        ([0.0, 0.1, 0.2, 0.5, 0.0, 1.0, 0.95, 1.0], [[0, 2], [1, 2]]),
+        ([0.0, 0.19, 0.18, 0.2], [[0]]),
+        ([0.0, 0.1899, 0.18, 0.2], [[0, 1]]),
+        # The gain counts, not the score.
+        ([0.5, 0.96, 0.6, 1.0], [[0, 1]]),
+        ([0.5, 0.75, 0.5, 0.5], []),
+        ([0.5, 0.75, 0.5, 0.25], []),
+    ],
+)
+def test_smallest_sets_are_all_of_the_least_size_with_95_percent_of_the_gain(
+    values: list[float], expected: list[list[int]]
+) -> None:
+    assert attribution.smallest_sets(attribution.exact_points([[value] for value in values])) == expected
+
+
+def test_the_greedy_path_climbs_fastest_takes_the_first_of_equal_fixes_and_goes_on_if_the_score_falls() -> None:
+    #                                   -     a     b    ab     c    ac    bc   abc
+    points = attribution.exact_points([[0.0], [0.5], [0.1], [0.6], [0.2], [0.9], [0.7], [0.8]])
+    assert attribution.greedy_path(points) == [0, 2, 1]
+    # The means are equal, though 0.1 + 0.2 is not 0.3 in floats.
+    points = attribution.exact_points([[0.0, 0.0], [0.3, 0.0], [0.1, 0.2], [1.0, 1.0]])
+    assert attribution.greedy_path(points) == [0, 1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_seed_gives_means_without_intervals_and_no_fix_no_effects() -> None:
+    found = attribution.effects(["a"], [[0.25], [0.5]], 0)
+    assert (found.fixes["a"].alone.mean, found.fixes["a"].alone.low) == (0.25, None)
+    found = attribution.effects([], [[0.25, 0.5]], 0)
+    assert (found.fixes, found.interactions, found.smallest_sets, found.greedy_path) == ({}, (), (), ())
+    assert found.full_gain.mean == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros((3, 5)), np.zeros((8, 5)), np.zeros((4, 0)), np.zeros(4), np.full((4, 5), math.nan)],
+    ids=["no power of two", "another number of fixes", "no seed", "no axis of seeds", "not finite"],
+)
+def test_effects_refuse_a_table_that_has_not_one_finite_row_per_set(values: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        attribution.effects(["a", "b"], values, 0)

@@ -1,0 +1,78 @@
+"""Pictures show the most confident mistakes and, on one scale, the weights into the first layer."""
+
+import math
+
+import numpy as np
+import pytest
+from samples import dataset
+
+from stages.analysis import pictures
+from stages.data.prepared import Prepared
+from stages.training.runs import Run
+
+X = np.array([[0, 51, 102, 255], [1, 2, 3, 4], [5, 6, 7, 8]], np.uint8)
+Y = np.array([1, 0, 1], np.uint8)
+
+
+def run(first_layer: str, kernel: np.ndarray, predicted: list[int]) -> Run:
+    answers = {"test": np.array(predicted, np.uint8)}
+    confidence = np.array([0.5, 0.75, 0.9], np.float32)
+    weights = {f"{first_layer}.kernel": kernel, "output.kernel": np.full((2, 2), 99.0)} | {"output.bias": kernel[0]}
+    weights[f"{first_layer}.kernel"] = kernel
+    return Run(0, np.zeros((1, 4)), {}, {}, answers, confidence, weights, 1)
+
+
+def test_the_pictures_of_a_variant_are_its_mistakes_and_its_first_layer() -> None:
+    data = Prepared({"test": X}, {"test": Y}, 2, 2, "columns", "")
+    hidden = np.array([[0.0, -2.0], [0.5, 1.0], [1.0, 0.0], [0.25, 0.0]], np.float32)
+    found = pictures.pictures(
+        {"as_posted": run("hidden_0", hidden, [0, 0, 0]), "fixed": run("output", hidden[:, :1], [1, 0, 1])}, data
+    )
+    names = ("misread", "label", "answer", "confidence", "units", "largest_weight")
+    assert found.keys() == {f"{variant}.{name}" for variant in ("as_posted", "fixed") for name in names}
+    # An example of the exercise is unrolled by columns.
+    assert found["as_posted.misread"].tolist() == [[[5, 7], [6, 8]], [[0, 102], [51, 255]]]
+    assert found["as_posted.label"].tolist() == [1, 1]
+    assert found["as_posted.answer"].tolist() == [0, 0]
+    assert found["as_posted.confidence"].tolist() == pytest.approx([0.9, 0.5])
+    assert found["as_posted.units"].shape == (2, 2, 2)
+    assert found["as_posted.largest_weight"] == 2.0
+    assert found["fixed.misread"].shape == (0, 2, 2)
+    # Both variants have one scale, whose strongest shade stands for the 99% quantile.
+    assert found["fixed.units"][0].tolist() == found["as_posted.units"][0].tolist() == [[128, 255], [192, 160]]
+
+
+def test_mistakes_come_by_confidence_and_equal_ones_in_the_order_of_the_data() -> None:
+    actual, predicted = np.array([1, 2, 3, 4, 5, 6]), np.array([1, 0, 0, 0, 0, 0])
+    confidence = np.array([1.0, 0.5, 0.9, math.nan, 0.5, 0.7])
+    assert pictures.misread(actual, predicted, confidence).tolist() == [2, 5, 1, 4, 3]
+    many = pictures.misread(np.ones(50), np.zeros(50), np.linspace(0, 1, 50))
+    assert many.tolist() == list(range(49, 49 - pictures.MOST_MISREAD, -1))
+    assert pictures.misread(actual, actual, confidence).tolist() == []
+
+
+def test_float_examples_become_shades_of_gray_and_overshoots_are_cut_off() -> None:
+    assert pictures.shades(np.array([[-0.1, 0.2, 0.4, 1.1]], np.float32)).tolist() == [[0, 51, 102, 255]]
+    x = dataset().x["test"]
+    assert np.abs(pictures.shades(x) / 255 - x).max() <= 0.5 / 255 + 1e-6
+
+
+def test_weights_are_shades_on_either_side_of_128_and_one_that_is_not_finite_is_128() -> None:
+    kernel = np.array([[0.0, -2.0], [0.5, 1.0], [math.nan, 9.0], [math.inf, -9.0]])
+    found = pictures.unit_shades(kernel, 2.0)
+    assert found.dtype == np.uint8
+    assert found.tolist() == [[128, 160, 128, 128], [1, 192, 255, 1]]
+    assert len(pictures.unit_shades(np.zeros((4, 300)), 1.0)) == pictures.MOST_UNITS
+
+
+@pytest.mark.parametrize(
+    ("kernels", "limit"),
+    [
+        ([np.linspace(-1, 0, 101)], 0.99),
+        ([np.zeros(3)], 1.0),
+        ([np.full(9, math.nan)], 1.0),
+        ([np.ones(4), np.eye(2)], 1.0),
+    ],
+)
+def test_the_strongest_shade_stands_for_all_but_the_largest_weights(kernels: list[np.ndarray], limit: float) -> None:
+    assert pictures.strongest(dict(enumerate(kernels))) == pytest.approx(limit)  # type: ignore[arg-type]

@@ -1,0 +1,187 @@
+"""A case and its fixes -> networks, points, variants, and the folders of their runs."""
+
+import copy
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.params_content import CONTENT, changed
+from stages.base import files
+from stages.config import load
+from stages.config.network import Network, Tnc
+from stages.config.resolve import PlannedFiles, planned, resolve
+from stages.config.schema import Subset
+
+PARAMS = load.validated(CONTENT)
+PLANNED = planned(PARAMS)
+CASES = sorted(CONTENT["cases"])
+
+
+def with_variants(variants: dict[str, Any]) -> PlannedFiles:
+    """Return the plan of mnist with these variants and nothing published."""
+    content = changed("cases.mnist.variants", variants)
+    content["cases"]["mnist"]["published"] = []
+    return planned(load.validated(content))["mnist"]
+
+
+def test_a_variant_is_as_posted_except_for_its_fixes_and_then_its_own_settings() -> None:
+    posted = PARAMS.cases["ex4"].as_posted
+    network = next(variant.network for variant in PLANNED["ex4"].case.variants if variant.name == "assignment")
+    assert network.l2 == CONTENT["cases"]["ex4"]["fixes"]["scaled_l2"]["set"]["l2"] != posted.l2
+    assert network.optimizer == Tnc(name="tnc", max_function_calls=100)
+    untouched = {"hidden_units", "hidden_activation", "output_units", "output_activation", "input_scale"}
+    assert network.model_dump(include=untouched) == posted.model_dump(include=untouched)
+
+
+def test_the_settings_of_a_variant_win_over_those_of_a_fix() -> None:
+    case = PARAMS.cases["ex4"]
+    assert resolve(case, ["mini_batches"], {}).batch_size == 32
+    assert resolve(case, ["mini_batches"], {"batch_size": 7}).batch_size == 7
+
+
+@given(name=st.sampled_from(CASES), data=st.data())
+def test_the_order_of_fixes_does_not_matter(name: str, data: st.DataObject) -> None:
+    case = PARAMS.cases[name]
+    fixes = data.draw(st.lists(st.sampled_from(list(case.fixes)), unique=True))
+    assert resolve(case, fixes, {}) == resolve(case, data.draw(st.permutations(fixes)), {})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_set_of_fixes_is_a_point_at_the_place_whose_bits_name_the_fixes(name: str) -> None:
+    plan = PLANNED[name]
+    fixes = [fix.name for fix in plan.case.fixes]
+    networks = {run.folder: run.network for run in plan.runs.runs}
+    assert len(plan.case.points) == 2 ** len(fixes)
+    for place, point in enumerate(plan.case.points):
+        assert point.fixes == tuple(fix for i, fix in enumerate(fixes) if place >> i & 1)
+        assert networks[point.folder] == resolve(PARAMS.cases[name], point.fixes, {})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_two_points_of_the_real_cases_are_equal(name: str) -> None:
+    assert len({point.folder for point in PLANNED[name].case.points}) == len(PLANNED[name].case.points)
+
+
+def test_as_posted_is_the_first_variant_and_the_others_keep_their_order() -> None:
+    for name, plan in PLANNED.items():
+        names = [variant.name for variant in plan.case.variants]
+        assert names == ["as_posted", *CONTENT["cases"][name]["variants"]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_variant_and_point_finds_its_network_subset_and_seeds_in_its_folder(name: str) -> None:
+    plan = PLANNED[name]
+    runs = {run.folder: run for run in plan.runs.runs}
+    assert len(runs) == len(plan.runs.runs)
+    for variant in plan.case.variants:
+        run = runs[variant.folder]
+        assert (run.network, run.subset) == (variant.network, variant.subset)
+        assert set(variant.seeds) <= set(run.seeds)
+    for point in plan.case.points:
+        assert set(plan.case.seeds) <= set(runs[point.folder].seeds)
+        assert runs[point.folder].fixes == point.fixes
+
+
+def test_no_run_of_the_real_cases_is_trained_twice() -> None:
+    counts = {name: sum(len(run.seeds) for run in plan.runs.runs) for name, plan in PLANNED.items()}
+    # mnist: 8 points, 2 further variants, and one of a single seed; ex4: 32 points, assignment and 5 subsets.
+    assert counts == {"mnist": 10 * 5 + 1, "ex4": 38 * 5}
+
+
+def test_a_variant_has_the_seeds_of_the_file_unless_it_has_its_own() -> None:
+    seeds = {variant.name: variant.seeds for variant in PLANNED["mnist"].case.variants}
+    assert seeds["as_posted"] == tuple(CONTENT["seeds"])
+    assert seeds["as_posted_90_epochs"] == (0,)
+
+
+def test_equal_configurations_share_the_folder_of_the_first_variant_and_all_their_seeds() -> None:
+    plan = with_variants(
+        {
+            "first": {"set": {"hidden_units": [256]}, "seeds": [7, 2]},
+            "second": {"fixes": ["wider_hidden"]},
+            "again": {"seeds": [3, 9]},
+        }
+    )
+    folders = {variant.name: variant.folder for variant in plan.case.variants}
+    assert folders == {"as_posted": "as_posted", "first": "first", "second": "first", "again": "as_posted"}
+    runs = {run.folder: run for run in plan.runs.runs}
+    assert runs["first"].seeds == (7, 2, 0, 1, 3, 4)
+    assert runs["first"].fixes == ("wider_hidden",)
+    assert runs["as_posted"].seeds == (0, 1, 2, 3, 4, 9)
+    assert next(point.folder for point in plan.case.points if point.fixes == ("wider_hidden",)) == "first"
+
+
+def test_a_subset_has_a_folder_of_its_own_even_with_the_network_of_a_point() -> None:
+    plan = with_variants({"few": {"data": {"first_of_each_class": {3: 5}}}})
+    runs = {run.folder: run for run in plan.runs.runs}
+    assert runs["few"].subset == Subset(first_of_each_class={3: 5})
+    assert runs["as_posted"].subset is None
+
+
+def test_a_point_without_a_name_has_a_folder_that_depends_on_its_network_alone() -> None:
+    point = next(point for point in PLANNED["mnist"].case.points if point.fixes == ("wider_hidden",))
+    network = resolve(PARAMS.cases["mnist"], point.fixes, {})
+    digest = hashlib.sha256(files.json_text(network.model_dump(mode="json")).encode()).hexdigest()
+    assert point.folder == f"p-{digest[:8]}"
+    content = copy.deepcopy(CONTENT)
+    content["cases"]["mnist"]["fixes"]["bigger"] = content["cases"]["mnist"]["fixes"].pop("wider_hidden")
+    content["cases"]["mnist"]["variants"].pop("fixed_wider")
+    content["cases"]["mnist"]["published"] = []
+    renamed = planned(load.validated(content))["mnist"].case.points
+    assert point.folder in [other.folder for other in renamed]
+
+
+def test_whole_numbers_and_exponents_give_the_same_plan_as_decimals() -> None:
+    assert load.parsed(b"[1e-3, 1E-4, 1e0]") == load.parsed(b"[0.001, 0.0001, 1.0]")
+    content = changed("cases.ex4.as_posted.l2", 1)
+    assert planned(load.validated(content)) == PLANNED
+
+
+NETWORKS = st.builds(
+    lambda units, rate, l2: Network.model_validate(
+        {
+            **CONTENT["cases"]["mnist"]["as_posted"],
+            "hidden_units": units,
+            "optimizer": {"name": "sgd", "learning_rate": rate},
+            "l2": l2,
+        }
+    ),
+    st.lists(st.integers(1, 1000), max_size=32),
+    st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    st.floats(min_value=0, allow_infinity=False),
+)
+
+
+@given(NETWORKS)
+def test_a_network_survives_its_file_bit_for_bit(network: Network) -> None:
+    assert Network.model_validate_json(files.json_text(network.model_dump(mode="json"))) == network
+
+
+def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share_it() -> None:
+    network = PARAMS.cases["ex4"].as_posted
+
+    def program(**changes: Any) -> str:
+        return Network.model_validate({**network.model_dump(), **changes}).program
+
+    change: dict[str, Any]
+    for change in (
+        {"l2": 0.5},
+        {"epochs": 3},
+        {"initializer": {"name": "uniform", "limit": 0.1}},
+        {"optimizer": {"name": "sgd", "learning_rate": 0.5}},
+    ):
+        assert program(**change) == network.program
+    for change in (
+        {"l2": 0.0},
+        {"batch_size": 7},
+        {"hidden_units": [26]},
+        {"keras_semantics": "3"},
+        {"input_scale": 0.5},
+        {"optimizer": {"name": "adam", "learning_rate": 0.01}},
+    ):
+        assert program(**change) != network.program
+    tnc = {"optimizer": {"name": "tnc", "max_function_calls": 5}, "batch_size": None, "epochs": None}
+    assert program(**tnc, l2=0.5) != program(**tnc, l2=1.0)

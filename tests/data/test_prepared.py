@@ -1,0 +1,98 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.base import files
+from stages.base.errors import UserError
+from stages.data import prepared
+
+PATH = Path("data/prepared/ex4.npz")
+X = {"train": np.arange(36, dtype=np.float32).reshape(4, 9), "test": np.zeros((2, 9), np.float32)}
+Y = {"train": np.array([1, 0, 1, 0], np.uint8), "test": np.zeros(2, np.uint8)}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared.write(PATH, X, Y, n_classes=10, side=3, order="columns")
+
+
+def test_prepared_data_are_read_as_they_were_written() -> None:
+    data = prepared.read(PATH)
+    assert (data.n_classes, data.side, data.order, data.sha256) == (10, 3, "columns", files.sha256(PATH))
+    assert list(data.x) == list(data.y) == ["train", "test"]
+    for split, examples in X.items():
+        assert np.array_equal(data.x[split], examples)
+        assert np.array_equal(data.y[split], Y[split])
+
+
+def test_splits_come_in_the_order_of_training_whatever_the_order_of_the_file() -> None:
+    x = {"validation": X["test"], **X}
+    prepared.write(PATH, x, {"validation": Y["test"], **Y}, 10, None, "rows")
+    assert list(prepared.read(PATH).x) == ["train", "validation", "test"]
+
+
+def test_images_stand_upright_in_either_order() -> None:
+    upright = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    for order, rows in (("rows", upright), ("columns", upright.swapaxes(1, 2))):
+        prepared.write(PATH, X, Y, 10, 3, order)  # type: ignore[arg-type]
+        images = prepared.read(PATH).images(rows.reshape(2, 9))
+        assert images.dtype == np.uint8
+        assert np.array_equal(images, upright)
+
+
+def test_a_subset_has_the_first_examples_of_each_class_class_by_class() -> None:
+    subset = prepared.read(PATH).first_of_each_class({1: 1, 0: 2})
+    assert list(subset.x) == list(subset.y) == ["train"]
+    assert subset.y["train"].tolist() == [0, 0, 1]
+    assert np.array_equal(subset.x["train"], X["train"][[1, 3, 0]])
+    assert subset.n_classes == 10
+
+
+def test_a_subset_of_more_examples_than_there_are_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^class 1 has 2 training examples; expected at least 3"):
+        prepared.read(PATH).first_of_each_class({0: 1, 1: 3})
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"x_train": None}, "arrays x_test, y_test, y_train; expected x_<split> and y_<split> of train, test and perh"),
+        ({"x_validation": np.zeros((1, 9))}, "arrays .*x_validation.*; expected"),
+        (
+            {"x_train": np.zeros((4, 9)), "x_test": np.zeros((2, 9))},
+            r"x_train is float64 \[4, 9\].*; expected uint8 or",
+        ),
+        ({"x_train": np.zeros((4, 3, 3), np.float32)}, r"x_train is float32 \[4, 3, 3\].*; expected examples of one"),
+        ({"x_test": np.zeros((2, 8), np.float32)}, r".*x_test is float32 \[2, 8\]; expected"),
+        (
+            {"x_test": np.zeros((0, 9), np.float32), "y_test": np.zeros(0, np.uint8)},
+            r".*x_test is float32 \[0, 9\]; ex",
+        ),
+        ({"x_train": np.full((4, 9), np.nan, np.float32)}, "x_train has values that are not finite; expected"),
+        ({"y_train": np.arange(4)}, r"y_train is int64 \[4\], at most 3; expected uint8 \[4\], classes 0 to 9"),
+        ({"y_train": np.arange(5, dtype=np.uint8)}, r"y_train is uint8 \[5\], at most 4; expected uint8 \[4\]"),
+        ({"y_train": np.arange(8, 12, dtype=np.uint8)}, r"y_train is uint8 \[4\], at most 11; expected .* 0 to 9"),
+        ({"facts.json": None}, "facts.json: n_classes: Field required; expected what `prepare` writes"),
+        ({"facts.json": [1]}, "facts.json: .*; expected what `prepare` writes"),
+        ({"facts.json": {"n_classes": 300, "image": None}}, "facts.json: n_classes: Input should be less"),
+        ({"facts.json": {"n_classes": 10, "image": {"side": 2, "order": "rows"}}}, "9 features; expected 4, pictures"),
+    ],
+)
+def test_other_data_are_refused_with_what_they_are_and_should_be(changes: dict[str, Any], problem: str) -> None:
+    members = {name: value for name, value in (files.read_archive(PATH) | changes).items() if value is not None}
+    files.write_archive(PATH, members)
+    with pytest.raises(UserError, match=f"^{PATH}: {problem}.*; delete it and run `dvc repro`") as caught:
+        prepared.read(PATH)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_and_a_missing_file_are_refused() -> None:
+    PATH.write_bytes(PATH.read_bytes()[:-30])
+    with pytest.raises(UserError, match=f"^{PATH}: .*expected an archive of arrays; delete it"):
+        prepared.read(PATH)
+    PATH.unlink()
+    with pytest.raises(UserError, match=f"^{PATH} is missing; run `dvc repro`"):
+        prepared.read(PATH)

@@ -1,0 +1,299 @@
+"""The HTML of the page: sound, escaped, and with the numbers and sentences of the results."""
+
+import html
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+
+import made_up
+import numpy as np
+import pytest
+
+from stages.analysis.results import CaseResult, Estimate
+from stages.page import view
+
+MARKUP = "<script>alert('&')</script>"
+
+
+class Page(HTMLParser):
+    """The elements, the open elements and the text of a page."""
+
+    VOID = frozenset({"img", "link", "meta"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text.append(data)
+
+    def values(self, name: str) -> Iterator[str]:
+        """Yield the values of an attribute."""
+        for _, attributes in self.elements:
+            if name in attributes:
+                yield attributes[name] or ""
+
+
+def page_of(*results: CaseResult, finite: bool = True, runtime: str = "let runtime;") -> str:
+    curves = {result.case: made_up.curves(result, finite=finite) for result in results}
+    return view.page(results, curves, {result.case: made_up.pictures(result) for result in results}, lambda: runtime)
+
+
+def plain(text: str) -> str:
+    """Return HTML as a reader sees it."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text))).strip()
+
+
+def rows_of(text: str, css_class: str) -> list[list[str]]:
+    """Return the cells of the body of the first table of a class, as a reader sees them."""
+    (table,) = re.findall(rf'<table class="{css_class}".*?</table>', text, re.DOTALL)[:1]
+    rows = re.findall(r"<tr.*?</tr>", table.partition("<tbody>")[2], re.DOTALL)
+    return [[plain(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)] for row in rows]
+
+
+@pytest.mark.parametrize("finite", [True, False])
+@pytest.mark.parametrize("n_seeds", [1, 2])
+@pytest.mark.parametrize("n_fixes", [0, 1, 2, 3, 5])
+def test_any_number_of_fixes_one_seed_and_diverged_runs_give_a_sound_page(
+    n_fixes: int, n_seeds: int, finite: bool
+) -> None:
+    scores = np.random.default_rng(n_fixes).uniform(0, 1, 2**n_fixes)
+    page = Page(page_of(made_up.result(scores, n_seeds, finite=finite), finite=finite))
+    assert page.open == []
+    ids = list(page.values("id"))
+    assert len(ids) == len(set(ids))
+    assert {name.removeprefix("#") for name in page.values("href") if name.startswith("#")} <= set(ids)
+    assert {name for value in page.values("aria-labelledby") for name in value.split()} <= set(ids)
+    assert all(tag != "img" or attributes.get("alt") for tag, attributes in page.elements)
+    text = re.sub(r"\s+", " ", " ".join(page.text))
+    assert not re.search(r"\b(nan|inf|None|Undefined)\b", text)
+    assert ("not finite" in text) == (not finite)
+    assert ("diverged" in text) == (not finite)
+    assert ("interval" in text.split("All results")[0]) == (n_seeds > 1 and n_fixes > 0)
+
+
+def test_equal_results_give_equal_bytes() -> None:
+    assert page_of(made_up.result([0.1, 0.9])) == page_of(made_up.result([0.1, 0.9]))
+
+
+def test_headings_are_nested_and_every_table_has_a_caption_and_scoped_headers() -> None:
+    text = page_of(made_up.result([0.1, 0.2, 0.3, 0.9]))
+    elements = Page(text).elements
+    levels = [int(tag[1]) for tag, _ in elements if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in pairwise(levels))
+    assert text.count("<table") == text.count("<caption") > 8
+    assert all("scope" in attributes for tag, attributes in elements if tag == "th")
+
+
+def test_all_text_from_params_is_escaped() -> None:
+    result = made_up.result([0.1, 0.1, 0.2, 0.9])
+    source = "https://x/?a=1&copy=\"onclick='b"
+    content = result.model_copy(update={"title": MARKUP, "source": source}).model_dump_json()
+    # Names, reasons, settings and published claims, wherever the result has them.
+    for old in ('"a"', '"short"', "because of b", "10%", "the post", "l2"):
+        content = content.replace(old, f'"{MARKUP}"' if old[0] == '"' else MARKUP)
+    text = page_of(CaseResult.model_validate_json(content))
+    assert MARKUP not in text.rpartition("</main>")[0]
+    assert MARKUP not in text.rpartition("</main>")[2]
+    page = Page(text)
+    assert [tag for tag, _ in page.elements].count("script") == 3
+    assert " ".join(page.text).count(MARKUP) > 20
+    assert source in list(page.values("href"))
+    assert not list(page.values("onclick"))
+
+
+@pytest.mark.parametrize("runtime", ["let a = '</script>';", "let a = '</SCRIPT ';", "<!-- a"])
+def test_javascript_that_would_end_its_script_element_is_refused(runtime: str) -> None:
+    with pytest.raises(ValueError, match="script element"):
+        page_of(made_up.result([0.1]), runtime=runtime)
+
+
+def test_the_page_loads_nothing() -> None:
+    text = page_of(made_up.result([0.1, 0.9]))
+    page = Page(text)
+    assert all(address.startswith("data:") for address in page.values("src"))
+    links = [(tag, attrs["href"]) for tag, attrs in page.elements if not (attrs.get("href") or "#").startswith("#")]
+    assert links == [("link", "data:,"), ("a", made_up.REAL.source)]
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_the_tables_show_the_figures_of_the_result() -> None:
+    result = made_up.result([0.1, 0.4, 0.25, 0.9], baselines=made_up.REAL.baselines)
+    text = page_of(result)
+    cells = {
+        (attributes["data-name"], attributes.get("data-split"), attributes.get("data-gain")): attributes["data-value"]
+        for _, attributes in Page(text).elements
+        if "data-name" in attributes
+    }
+    measured = [*result.variants, *result.baselines]
+    expected: dict[Any, float | None] = {
+        (f"made-up.{one.name}", split, None): one.scores[split].mean for one in measured for split in ("train", "test")
+    }
+    del expected["made-up.few", "test", None]
+    for variant in result.variants[1:]:
+        expected |= {(f"made-up.{variant.name}", None, split): gain.mean for split, gain in variant.gain.items()}
+    assert cells == {key: str(mean) for key, mean in expected.items()}
+    # Dots, bar, test, training, variants; best first.
+    assert [row[:2] + row[3:5] for row in rows_of(text, "bars cells")] == [
+        ["on", "on", "90.0%", "90.0%"],
+        ["on", "off", "40.0%", "40.0%"],
+        ["off", "on", "25.0%", "25.0%"],
+        ["off", "off", "10.0%", "10.0%"],
+    ]
+    assert [row[-1] for row in rows_of(text, "bars cells")] == ["fixed", "", "", "as_posted"]
+    # Each of four effects, from their definitions: a adds 30 points alone and 65 after b.
+    assert rows_of(text, "ways")[0] == [
+        "a",
+        "+30.0+30.0 to +30.0",
+        "+65.0+65.0 to +65.0",
+        "+47.5+47.5 to +47.5",
+        "+47.5+47.5 to +47.5",
+    ]
+    assert rows_of(text, "references")[0][1:4] == ["0.1000", "0.2000", "✗ no ±0.05"]
+
+
+def test_the_subsets_table_has_only_variants_on_a_subset() -> None:
+    result = made_up.result([0.1, 0.9])
+    part = page_of(result).split("On a part of the data")[1]
+    assert rows_of(part, "bars wide") == [
+        ["few", "30 of 0, 70 of 1", "", "70.0%70.0% to 70.0%", "70%", "1: 2"],
+    ]
+    without = result.model_copy(update={"variants": result.variants[:-1]})
+    assert "On a part of the data" not in page_of(without)
+
+
+def sentences(scores: list[float], n_seeds: int = 2) -> str:
+    """Return the two sentences of the card of a case."""
+    card = page_of(made_up.result(scores, n_seeds)).split("</article>")[0]
+    return plain(card.rpartition("<p>")[2])
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.1], "No fix is suggested: as posted, the test accuracy is 10.0%. There is nothing to attribute."),
+        (
+            [0.1, 0.9],
+            "The only fix, a, raises the test accuracy from 10.0% to 90.0%. The whole gain is due to this fix.",
+        ),
+        (
+            [0.3, 0.2],
+            "The only fix does not raise the test accuracy: it is 30.0% as posted and 20.0% with the fix. "
+            "There is no gain to attribute.",
+        ),
+        (
+            [0.3, 0.2, 0.2, 0.3],
+            "All 2 fixes together do not raise the test accuracy: it is 30.0% as posted and 30.0% with the fixes. "
+            "There is no gain to attribute.",
+        ),
+        (
+            [0.1, 0.1, 0.1, 0.9],
+            "All 2 fixes together raise the test accuracy from 10.0% to 90.0%. Fewer fixes do not reach 95% of this "
+            "gain. The necessary fixes are a (all others without it reach 10.0%) and b (10.0%). No fix does anything "
+            "alone. The pair is a and b: together they add 80.0 points more than one by one.",
+        ),
+        (
+            [0.1, 0.9, 0.1, 0.9],
+            "All 2 fixes together raise the test accuracy from 10.0% to 90.0%. a is enough for 95% of this gain. "
+            "The necessary fix is a (all others without it reach 10.0%). Alone, b does nothing.",
+        ),
+        (
+            [0.1, 0.9, 0.9, 0.9],
+            "All 2 fixes together raise the test accuracy from 10.0% to 90.0%. a or b is enough for 95% of this gain. "
+            "No single fix is necessary. Each fix does something alone.",
+        ),
+        (
+            [0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9],
+            "All 3 fixes together raise the test accuracy from 10.0% to 90.0%. a and c, or b and c are enough for 95% "
+            "of this gain. The necessary fix is c (all others without it reach 10.0%). No fix does anything alone. "
+            "The pair that helps each other most is b and c: together they add 40.0 points more than one by one.",
+        ),
+    ],
+)
+def test_the_sentences_say_what_the_numbers_say(scores: list[float], expected: str, n_seeds: int) -> None:
+    assert sentences(scores, n_seeds) == expected
+
+
+def test_sets_that_are_too_many_to_list_are_counted() -> None:
+    any_two_of_five = [0.9 if row.bit_count() > 1 else 0.1 for row in range(32)]
+    assert "Two of them are enough for 95% of this gain, in 10 ways." in sentences(any_two_of_five)
+
+
+def test_the_list_names_what_stands_out() -> None:
+    scores = {"": 0.1, "a": 0.1, "b": 0.1, "c": 0.05, "ab": 0.9, "ac": 0.1, "bc": 0.1, "abc": 0.8}
+    facts = plain(page_of(made_up.result(made_up.by_names(scores))).split('<ul class="facts">')[1].split("</ul>")[0])
+    assert "Necessary: a. Without it, all other fixes together reach 10.0%. With it, they reach 80.0%." in facts
+    assert "Nothing alone: added to the network as posted, a and b each change the test accuracy" in facts
+    assert "Work together: together, a and b add 75.0 points more than one by one." in facts
+    assert "Costs accuracy: c, −4.2 points averaged over all orders of adding the fixes." in facts
+    assert "Enough: a and b reach 95% of the full gain. No smaller set does." in facts
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.1141, "11.4%"), (1, "100.0%"), (-0.05, "−5.0%"), (None, "not finite")])
+def test_a_share_is_shown_in_percent(value: float | None, text: str) -> None:
+    assert view.percent(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1, "+10.0"), (-0.1, "−10.0"), (-0.0004, "0.0"), (0.0, "0.0"), (None, "not finite")]
+)
+def test_a_gain_is_shown_in_points_with_its_sign(value: float | None, text: str) -> None:
+    assert view.points(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-55.02837, "−55.0284"), (-6.8e8, "−6.80e+08"), (1e300, "1.00e+300"), (float("nan"), "not finite")],
+)
+def test_a_loss_has_four_decimals_or_a_power_of_ten(value: float | None, text: str) -> None:
+    assert view.number(value) == text
+
+
+@pytest.mark.parametrize(
+    "values", [[], [0.0], [0.3, None], [-0.17, 0.52], [-0.001, 0.002], [-1.0, 1.0], [0.95], [-0.3, -0.1]]
+)
+def test_an_axis_holds_zero_and_every_value_between_few_round_ticks(values: list[float | None]) -> None:
+    axis = view.axis_of(Estimate(mean=value, low=None, high=None) for value in values)
+    finite = [0.0, *(value for value in values if value is not None)]
+    assert axis.low <= min(finite)
+    assert axis.high >= max(finite)
+    assert 2 <= len(axis.ticks) <= view.MOST_TICKS
+    assert (axis.ticks[0], axis.ticks[-1]) == (axis.low, pytest.approx(axis.high))
+    assert (axis.at(-9.0), axis.at(9.0)) == ("0.00%", "100.00%")
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of ``#rrggbb`` (WCAG 2)."""
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_that_wcag_asks_for(scheme: str) -> None:
+    css = page_of(made_up.result([0.1]))
+    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part)) for part in css.split("@media screen")[:2])
+    colors = light if scheme == "light" else light | dark
+    pairs = [(text, behind) for text in ("ink", "muted") for behind in ("page", "surface", "soft")]
+    pairs += [(text, "page") for text in ("link", "green", "orange", "blue")] + [("blue", "surface")]
+    pairs += [("on-low", f"q{shade}") for shade in (1, 2, 3, 4)] + [("on-high", f"q{shade}") for shade in (5, 6, 7, 8)]
+    for text, behind in pairs:
+        brighter, darker = sorted((luminance(colors[text]), luminance(colors[behind])), reverse=True)
+        assert (brighter + 0.05) / (darker + 0.05) >= 4.5, (text, behind)

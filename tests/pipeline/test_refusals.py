@@ -1,0 +1,170 @@
+"""Files that are damaged or cannot be written end a stage in one line that names the file and the reason."""
+
+import errno
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from project import OUTS, Project, copy_of
+
+from stages.base import files
+from stages.base.errors import UserError
+
+FAULTS = Path(__file__).parents[1] / "faults"
+Damage = Callable[[bytes], bytes]
+
+
+def flipped(share: float) -> Damage:
+    """Return a damage that flips one bit of the byte at `share` of the content."""
+
+    def damage(content: bytes) -> bytes:
+        place = int(share * (len(content) - 1))
+        return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+    return damage
+
+
+TEXT: Mapping[str, Damage] = {
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "not text": lambda content: content[:20] + b"\xff\x00" + content[22:],
+    "other JSON": lambda content: b"[1]\n",
+}
+ARCHIVE: Mapping[str, Damage] = {
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "cut by a byte": lambda content: content[:-1],
+    **{f"a bit flipped at {share:.0%}": flipped(share) for share in (0, 0.2, 0.5, 0.8)},
+    "another archive": lambda content: files.archive_bytes({"a": [1]}),
+}
+READ = {
+    "prepare ex4": ["configs/ex4/data.json", "data/raw/mnist.npz"],
+    "train ex4": ["configs/ex4/runs.json", "data/prepared/ex4.npz"],
+    "baseline ex4": ["configs/ex4/baselines.json", "data/prepared/ex4.npz"],
+    "evaluate ex4": [
+        "configs/ex4/case.json",
+        "runs/ex4/as_posted/seed_0.npz",
+        "baselines/ex4/logistic_regression.npz",
+        "data/prepared/ex4.npz",
+    ],
+    "report": ["configs/cases.json", "reports/results/ex4.json", "reports/pictures/ex4.npz"],
+    "track": ["configs/cases.json", "reports/results/ex4.json"],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of(shortest, tmp_path_factory.mktemp("damaged") / "project").folder
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(folder)
+    yield folder
+    status = subprocess.run(["git", "status", "--porcelain"], check=True, capture_output=True, text=True)
+    assert status.stdout == "", "a stage that refused its input has written something"
+
+
+@pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage, names in READ.items() for name in names])
+def test_a_damaged_file_is_refused_by_its_path(here: Path, stage: str, name: str) -> None:
+    path = Path(name)
+    content = path.read_bytes()
+    module, *arguments = stage.split()
+    path.chmod(0o644)
+    try:
+        for kind, damage in (ARCHIVE if path.suffix == ".npz" else TEXT).items():
+            path.write_bytes(damage(content))
+            with pytest.raises(UserError) as caught:
+                importlib.import_module(f"stages.{module}").main(*arguments)
+            message = str(caught.value)
+            assert message.startswith(f"{path}: "), (kind, message)
+            assert "\n" not in message
+            assert "dvc repro" in message, (kind, message)
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_missing_file_is_refused_by_its_path_in_one_line(here: Path) -> None:
+    path = Path("runs/ex4/as_posted/seed_1.npz")
+    content = path.read_bytes()
+    path.unlink()
+    command = [sys.executable, "-m", "stages", "evaluate", "ex4"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    path.write_bytes(content)
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: {path} is missing; run `dvc repro`, which makes it\n"
+
+
+def test_dvc_repro_trains_a_damaged_run_again(shortest: Project, tmp_path: Path) -> None:
+    project = copy_of(shortest, tmp_path / "project")
+    path = project.folder / "runs/ex4/as_posted/seed_0.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-9])
+    before = len(project.trained())
+    assert "runs/ex4/as_posted/seed_0.npz is damaged" in project.dvc("repro", "train@ex4")
+    assert path.read_bytes() == content
+    assert project.trained()[before:] == [("ex4", "as_posted", 0)]
+
+
+@pytest.fixture
+def project(shortest: Project, tmp_path: Path) -> Project:
+    return copy_of(shortest, tmp_path / "project")
+
+
+@pytest.mark.parametrize(
+    "stage", ["fetch", "plan", "prepare ex4", "train ex4", "baseline ex4", "evaluate ex4", "report"]
+)
+def test_a_disk_that_gets_full_is_told_in_one_line(project: Project, stage: str) -> None:
+    if stage == "train ex4":
+        (project.folder / "runs/ex4/as_posted/seed_0.npz").unlink()
+    log = project.folder.parent / "moments"
+    fault = {"command": ["-m", "stages", *stage.split()], "log": str(log), "moment": 0, "how": "full", "below": OUTS}
+    ended = project.stage(*stage.split(), FAULT=json.dumps(fault), PYTHONPATH=str(FAULTS))
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    path = line.removeprefix("error: ").partition(": ")[0]
+    assert path.startswith(OUTS), line
+    assert f": {os.strerror(errno.EFBIG)}; " in line
+
+
+def mounted(project: Project, mount: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run `command` in the project, after the shell command `mount` for this process alone."""
+    if project.run("unshare", "--mount", "mount", "-t", "tmpfs", "none", "configs").returncode:
+        pytest.skip("this user may not mount a file system")
+    return project.run("unshare", "--mount", "sh", "-ec", f'{mount}; cd "$PWD"; exec "$@"', "sh", *command)
+
+
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        ("mount --bind . .; mount -o remount,bind,ro .", "Read-only file system"),
+        ("mount -t tmpfs -o size=8k none configs", "No space left on device"),
+    ],
+)
+def test_a_folder_without_room_or_leave_to_write_is_told_in_one_line(project: Project, mount: str, reason: str) -> None:
+    ended = mounted(project, mount, "python", "-m", "stages", "plan")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: configs/")
+    assert f": {reason}; " in line
+
+
+def test_a_folder_in_the_place_of_a_file_and_the_other_way_round_are_told_in_one_line(project: Project) -> None:
+    (project.folder / "configs/ex4/case.json").unlink()
+    (project.folder / "configs/ex4/case.json").mkdir()
+    ended = project.stage("plan")
+    assert ended.returncode == 1
+    assert ended.stderr == "error: configs/ex4/case.json: Is a directory; mend that, then run `dvc repro` again\n"
+    shutil.rmtree(project.folder / "configs")
+    (project.folder / "configs").write_text("a file", encoding="utf-8")
+    ended = project.stage("plan")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"error: configs\S*: (File exists|Not a directory); .*\n", ended.stderr)

@@ -1,0 +1,96 @@
+"""What the runs show, without MLflow."""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages import track
+from stages.analysis import results
+from stages.analysis.results import CaseResult
+from stages.base import files
+from stages.tracking import content
+from stages.training import runs
+from tracking import sample
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        sample.write_project()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def result(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CaseResult:
+    monkeypatch.chdir(folder)
+    return results.read(sample.CASE)
+
+
+def variant(result: CaseResult, name: str) -> content.Content:
+    curves = files.read_csv(files.CURVES / f"{sample.CASE}.csv")
+    own = curves[curves["variant"] == name]
+    return content.variant_content(result, result.variant(name), own, {0: 1.5, 3: 2.0}, {})
+
+
+def test_the_curves_of_a_variant_are_the_means_over_its_seeds(result: CaseResult) -> None:
+    histories = [runs.read(files.run_path(sample.CASE, "fixed", seed)).history for seed in sample.SEEDS]
+    for column, figure in enumerate(runs.FIGURES):
+        expected = {epoch + 1: sum(h[epoch, column] for h in histories) / 2 for epoch in range(sample.EPOCHS)}
+        found = {step: value for name, value, step in variant(result, "fixed").metrics if name == f"epoch/{figure}"}
+        assert found == pytest.approx(expected)
+
+
+def test_values_that_are_not_finite_are_left_out_and_named(result: CaseResult) -> None:
+    run = runs.read(files.run_path(sample.CASE, "diverging", 0))
+    for shown in (variant(result, "diverging"), content.seed_content(result, result.variant("diverging"), run, {})):
+        assert all(math.isfinite(value) for _, value, _ in shown.metrics)
+        losses = {"final_loss", "train_loss", "validation_loss", "test_loss", "epoch/loss"}
+        assert set(shown.tags["not_finite"].split(", ")) == losses
+        assert ("diverged", 1.0, 0) in shown.metrics
+    assert "not_finite" not in variant(result, "fixed").tags
+
+
+def test_a_variant_says_what_it_changes_and_what_came_of_it(result: CaseResult) -> None:
+    text = variant(result, "diverging").description
+    assert "on test **0.9" in text
+    assert "2 of 2 runs diverged" in text
+    assert "- **adam**: because of adam" in text
+    assert "- `l2: 9.0`" in text
+    assert "[Why does it not learn?](https://example.org/1)" in text
+    assert "the first 2 examples of 0, 3 examples of 1." in variant(result, "two_digits").description
+    assert variant(result, "fixed").seconds == 3.5
+
+
+def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result: CaseResult) -> None:
+    shown = content.fixes_content(result, {})
+    metrics = {name: value for name, value, _ in shown.metrics}
+    for split, effects in result.effects.items():
+        for fix, of_fix in effects.fixes.items():
+            assert metrics[f"{split}.shapley/{fix}"] == of_fix.shapley.mean
+    assert (metrics["published"], metrics["published_agreeing"]) == (2, 1)
+    assert shown.tables["points.json"]["fixes"] == ["as posted", "adam", "small_batches", "adam + small_batches"]
+    assert len(shown.tables["effects.json"]["mean"]) == 2 * 2 * 4
+    assert pd.DataFrame(shown.tables["published.json"])["agrees"].tolist() == [True, False]
+    sets = result.effects["test"].smallest_sets
+    assert f"95% of the full gain on test: {' or '.join(' + '.join(names) for names in sets)}." in shown.description
+
+
+def test_the_saved_views_show_only_what_the_runs_have(result: CaseResult) -> None:
+    views = {name: json.loads((track.VIEWS / f"{name}.json").read_bytes()) for name in content.VIEWS}
+    tags = content.experiment_tags(result, views)
+    shown = variant(result, "fixed")
+    names = {name for name, _, _ in shown.metrics}
+    for name, view in views.items():
+        saved = json.loads(tags[f"mlflow.sharedViewState.{name}"])
+        state = json.loads(saved["state"])
+        assert saved["name"] == view["name"]
+        metrics = {column[9:-1] for column in state["selectedColumns"] if column.startswith("metrics.")}
+        assert metrics <= names
+        assert {chart["metricKey"] for chart in state.get("compareRunCharts", [])} <= names
+    # MLflow's limit for a tag of an experiment.
+    assert max(map(len, tags.values())) <= 5000

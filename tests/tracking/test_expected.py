@@ -1,0 +1,103 @@
+"""What a store should hold, and what it lacks, without MLflow."""
+
+import math
+
+import pytest
+
+from stages.analysis import results
+from stages.analysis.results import CaseResult
+from stages.tracking.expected import (
+    ExpectedRun,
+    StoredRun,
+    best_variant,
+    changes,
+    expected_model,
+    expected_runs,
+)
+from tracking import sample
+
+WANTED = [ExpectedRun("variant", "case", "fixed", "P", children=(ExpectedRun("seed", "case", "fixed", "C", 0),))]
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> CaseResult:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("results"))
+        sample.write_project()
+        return results.read(sample.CASE)
+
+
+def keys(result: CaseResult) -> dict[tuple[str, int | None], str]:
+    runs = expected_runs(result)
+    return {(run.name, run.seed): run.key for parent in runs for run in (parent, *parent.children)}
+
+
+def test_a_number_changes_the_keys_of_its_own_run_alone(result: CaseResult) -> None:
+    variant = result.variants[1].model_copy(update={"steps": 31})
+    changed = result.model_copy(update={"variants": (result.variants[0], variant, *result.variants[2:])})
+    before, after = keys(result), keys(changed)
+    assert {name for name, _ in before if any(before[k] != after[k] for k in before if k[0] == name)} == {"fixed"}
+
+
+def test_another_data_file_changes_every_key_and_another_text_none(result: CaseResult) -> None:
+    other = result.model_copy(update={"data": result.data.model_copy(update={"sha256": "0"})})
+    assert not set(keys(other).values()) & set(keys(result).values())
+    assert keys(result.model_copy(update={"title": "Another", "source": "https://example.org"})) == keys(result)
+
+
+def test_a_folder_that_is_named_otherwise_changes_no_key(result: CaseResult) -> None:
+    variants = tuple(variant.model_copy(update={"folder": "p-1234"}) for variant in result.variants)
+    assert keys(result.model_copy(update={"variants": variants})) == keys(result)
+
+
+def test_the_champion_has_the_best_score_and_did_not_diverge(result: CaseResult) -> None:
+    best = best_variant(result)
+    assert best is not None
+    assert best.name == "fixed"
+    model = expected_model(result, expected_runs(result))
+    assert model is not None
+    assert (model.name, model.variant.name, model.seed) == ("whichfix-digits", "fixed", 0)
+    without_test = tuple(v for v in result.variants if "test" not in v.scores)
+    assert expected_model(result.model_copy(update={"variants": without_test}), []) is None
+
+
+def stored(run_id: str, key: str, parent: str | None = None, start: int = 0, finished: bool = True) -> StoredRun:
+    return StoredRun(run_id, key, finished, start, parent)
+
+
+@pytest.mark.parametrize(
+    ("found", "missing", "children", "surplus"),
+    [
+        ([], 1, 0, []),
+        ([stored("p", "P"), stored("c", "C", "p")], 0, 0, []),
+        ([stored("p", "P")], 0, 1, []),
+        ([stored("p", "P", finished=False), stored("c", "C", "p")], 1, 0, ["p", "c"]),
+        ([stored("c", "C", "gone")], 1, 0, ["c"]),
+        ([stored("p", "P", start=2), stored("q", "P", start=1), stored("c", "C", "p")], 0, 1, ["p", "c"]),
+    ],
+    ids=["empty", "complete", "no child", "unfinished", "orphan", "duplicate"],
+)
+def test_what_is_missing_and_what_is_too_much(
+    found: list[StoredRun], missing: int, children: int, surplus: list[str]
+) -> None:
+    result = changes(WANTED, found, math.inf)
+    assert (len(result.missing), len(result.children)) == (missing, children)
+    assert sorted(result.surplus) == sorted(surplus)
+
+
+def test_runs_that_another_machine_may_be_writing_are_left_alone() -> None:
+    found = [stored("p", "P", start=5, finished=False), stored("c", "C", "p", start=6)]
+    result = changes(WANTED, found, abandoned_before=5)
+    assert result.surplus == []
+    assert len(result.missing) == 1
+    assert sorted(changes(WANTED, found, abandoned_before=7).surplus) == ["c", "p"]
+
+
+def test_only_runs_of_the_project_become_stale() -> None:
+    found = [
+        stored("old", "X"),
+        StoredRun("exp", "Y", True, 0, experiment=True),
+        StoredRun("p", "P", True, 0, stale=True),
+    ]
+    result = changes(WANTED, found, math.inf)
+    assert (result.stale, result.current) == (["old"], ["p"])
