@@ -62,7 +62,13 @@ def result(
     ]
     named += [variant("short", names[:1], seeds[:1], 0.777, set={"epochs": 9}, **diverged)]
     named += [variant("few", "", seeds, 0.7, **SUBSET)]
-    published = {"claim": "10%", "source": "the post", "of": "as_posted", "figure": "loss", "tolerance": 0.05}
+    published: dict[str, Any] = {
+        "claim": "10%",
+        "source": "the post",
+        "of": "as_posted",
+        "figure": "loss",
+        "tolerance": 0.05,
+    }
     return REAL.model_copy(
         update={
             "case": "made-up",
@@ -105,7 +111,8 @@ def curves(of: CaseResult, *, finite: bool = True) -> pd.DataFrame:
 
 def pictures(of: CaseResult) -> dict[str, np.ndarray]:
     """Return two misread digits and five units of 4 by 4 pixels, of as_posted and the fixed variant."""
-    random, made = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    made: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(("as_posted", of.fixed)):
         made |= {f"{name}.misread": random.integers(0, 256, (2, 4, 4)).astype(np.uint8)}
         made |= {f"{name}.label": np.array([1, 2], np.uint8), f"{name}.answer": np.array([3, 4], np.uint8)}

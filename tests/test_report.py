@@ -1,6 +1,6 @@
-"""The report: of the pipeline in small, and the committed page in a real browser."""
+"""The stage `report` on the committed results, and its page in a real browser."""
 
-import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,41 +9,86 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import made_up
 import pytest
-import vl_convert
-from dvc_render.vega import VegaRenderer
-from miniature import Miniature
 from ruamel.yaml import YAML
 from selenium import webdriver
 
 from stages import report
-from stages.core import files, pages
-from stages.core.errors import UserError
+from stages.analysis import results
+from stages.analysis.results import BaselineResult, CaseResult, VariantResult
+from stages.base import files
+from stages.base.errors import UserError
+from stages.page import view
 
 AXE = ".axe/node_modules/axe-core/axe.min.js"
 WIDTHS = {"desktop": 1280, "phone": 375}
+UNFOLD = "for (const details of document.querySelectorAll('details')) details.open = true"
+CASES = ("mnist", "ex4")
 
 
-def test_the_report_is_the_same_bytes_in_another_process(miniature: Miniature, root: Path, tmp_path: Path) -> None:
-    for name in ("params.yaml", "reports", "attribution"):
-        copy = shutil.copytree if (miniature.folder / name).is_dir() else shutil.copy
-        copy(miniature.folder / name, tmp_path / name)
-    outs = [Path("reports", name) for name in ("index.html", "figure.svg", "effects/ex4.csv")]
-    for out in outs:
-        (tmp_path / out).unlink()
+@pytest.fixture(scope="module")
+def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the committed results and curves, made-up pictures and nothing else, and the report on them."""
+    folder = tmp_path_factory.mktemp("report")
+    for name in ("reports/results", "reports/curves"):
+        shutil.copytree(root / name, folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        files.write_json(files.CASES, {"cases": list(CASES)})
+        for case in CASES:
+            files.write_archive(files.PICTURES / f"{case}.npz", made_up.pictures(results.read(case)))
+        report.main()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cases(folder: Path) -> list[CaseResult]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return [results.read(case) for case in CASES]
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_report_reads_and_writes_only_what_dvc_yaml_names_and_equal_bytes_elsewhere(
+    folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = YAML(typ="safe").load(root / "dvc.yaml")["stages"]["report"]
+    deps = [Path(dep) for dep in stage["deps"] if not dep.startswith("stages/")]
+    for dep in deps:
+        (tmp_path / dep).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (folder / dep).is_dir() else shutil.copy
+        copy(folder / dep, tmp_path / dep)
+    before = files_in(tmp_path)
     environment = {"PYTHONPATH": str(root), "PYTHONHASHSEED": "7", "HOME": str(tmp_path), "TZ": "Asia/Tokyo"}
-    subprocess.run([sys.executable, "-m", "stages.report"], cwd=tmp_path, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "stages", "report"], cwd=tmp_path, env=os.environ | environment, check=True)
+    outs = {Path(next(iter(out))) for out in stage["outs"]}
+    assert {path for path in files_in(tmp_path) - before if path.parts[0] not in (".cache", ".config")} == outs
     for out in outs:
-        assert (tmp_path / out).read_bytes() == (miniature.folder / out).read_bytes()
+        assert (tmp_path / out).read_bytes() == (folder / out).read_bytes()
+    # Each of them is needed.
+    monkeypatch.setattr(report, "BUNDLE", "")
+    monkeypatch.chdir(tmp_path)
+    for dep in deps:
+        (tmp_path / dep).rename(tmp_path / "moved")
+        with pytest.raises(UserError, match=re.escape(str(dep))):
+            report.main()
+        (tmp_path / "moved").rename(tmp_path / dep)
 
 
-def test_a_bundling_that_ends_early_is_one_line_and_one_that_is_not_needed_ends(
+def test_a_bundler_that_is_killed_gives_one_line_and_one_that_is_not_needed_is_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report, "BUNDLE", "import os; os.kill(os.getpid(), 9)")
-    with report.bundling() as bundled, pytest.raises(UserError, match="bundles the charts' JavaScript ended early"):
-        bundled()
+    with (
+        report.bundling() as bundle,
+        pytest.raises(UserError, match=r"bundles the JavaScript .* ended early") as caught,
+    ):
+        bundle()
+    assert len(str(caught.value).splitlines()) == 1
     monkeypatch.setattr(report, "BUNDLE", "import time; time.sleep(600)")
     started = time.monotonic()
     with pytest.raises(KeyError), report.bundling():
@@ -51,10 +96,10 @@ def test_a_bundling_that_ends_early_is_one_line_and_one_that_is_not_needed_ends(
     assert time.monotonic() - started < 60
 
 
-def test_the_report_names_no_place_of_this_machine(miniature: Miniature) -> None:
-    text = (miniature.folder / "reports" / "index.html").read_text(encoding="utf-8")
-    for place in (str(miniature.folder), str(Path.home()), sys.prefix):
-        assert place not in text
+def test_the_page_names_no_path_of_this_machine(folder: Path) -> None:
+    text = (folder / files.PAGE).read_text(encoding="utf-8")
+    for path in (str(folder), str(Path.home()) + os.sep, sys.prefix):
+        assert path not in text
 
 
 def show(browser: webdriver.Chrome, page: Path, width: str = "desktop", scheme: str = "light") -> None:
@@ -71,138 +116,86 @@ def show(browser: webdriver.Chrome, page: Path, width: str = "desktop", scheme: 
     """)
 
 
-def logged(browser: webdriver.Chrome) -> list[dict[str, Any]]:
-    """What the console shows since it was last asked."""
+def read_console(browser: webdriver.Chrome) -> list[dict[str, Any]]:
+    """Return what the console has shown since the last call."""
     entries: list[dict[str, Any]] = browser.execute("getLog", {"type": "browser"})["value"]
     return entries
 
 
-@pytest.fixture(params=["committed", "miniature"])
-def folder(request: pytest.FixtureRequest, root: Path) -> Path:
-    """A folder in which the report was made."""
-    small: Miniature = request.getfixturevalue("miniature")
-    return root if request.param == "committed" else small.folder
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", list(WIDTHS))
-def test_the_page_draws_all_and_reports_no_error(
+def test_the_page_draws_everything_without_an_error_a_request_or_a_horizontal_scroll(
     browser: webdriver.Chrome, folder: Path, width: str, scheme: str
 ) -> None:
-    logged(browser)
-    show(browser, folder / "reports" / "index.html", width, scheme)
+    read_console(browser)
+    show(browser, folder / files.PAGE, width, scheme)
     charts = "[...document.querySelectorAll('.chart')]"
-    drawn = browser.execute_script(f"return {charts}.map((chart) => chart.querySelectorAll('svg path').length)")
-    assert len(drawn) > 8
-    assert min(drawn) > 0
+    paths = browser.execute_script(f"return {charts}.map((chart) => chart.querySelectorAll('svg path').length)")
+    assert len(paths) > 8
+    assert min(paths) > 0
     assert browser.execute_script("return [...document.images].every((image) => image.naturalWidth > 0)")
-    assert [entry for entry in logged(browser) if entry["level"] == "SEVERE"] == []
+    requests = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [address for address in requests if not address.startswith("data:")] == []
+    assert [entry for entry in read_console(browser) if entry["level"] == "SEVERE"] == []
+    browser.execute_script(UNFOLD)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= WIDTHS[width]
 
 
-def test_the_page_asks_no_other_address(browser: webdriver.Chrome, root: Path) -> None:
-    show(browser, root / "reports" / "index.html")
-    asked = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
-    assert [address for address in asked if not address.startswith("data:")] == []
+@pytest.mark.parametrize(("width", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_axe_finds_no_violation(browser: webdriver.Chrome, folder: Path, root: Path, width: str, scheme: str) -> None:
+    axe = root / AXE
+    if not axe.is_file():
+        pytest.skip("axe-core is not installed: npm install --no-save --prefix .axe axe-core@4.11.0")
+    show(browser, folder / files.PAGE, width, scheme)
+    browser.execute_script(UNFOLD)
+    browser.execute_script(axe.read_text(encoding="utf-8"))
+    found = browser.execute_async_script("axe.run().then(arguments[0])")
+    assert [(violation["id"], violation["nodes"][0]["html"][:200]) for violation in found["violations"]] == []
+    assert len(found["passes"]) > 20
 
 
-def test_the_page_is_no_wider_than_a_phone(browser: webdriver.Chrome, folder: Path) -> None:
-    show(browser, folder / "reports" / "index.html", "phone")
-    assert browser.execute_script("return document.documentElement.scrollWidth") == WIDTHS["phone"]
-
-
-def test_the_numbers_on_the_page_are_those_of_the_metrics(browser: webdriver.Chrome, folder: Path) -> None:
-    metrics = files.read_json(folder / "reports" / "metrics.json")
-    show(browser, folder / "reports" / "index.html")
-    cells: list[dict[str, Any]] = browser.execute_script("""
-        return [...document.querySelectorAll("[data-figure]")].map((cell) => ({...cell.dataset, text: cell.innerText}));
+def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results(
+    browser: webdriver.Chrome, folder: Path, cases: list[CaseResult]
+) -> None:
+    show(browser, folder / files.PAGE)
+    cells: list[dict[str, str]] = browser.execute_script("""
+        return [...document.querySelectorAll("[data-name]")].map((cell) => ({...cell.dataset, text: cell.innerText}));
     """)
+    measured: dict[str, VariantResult | BaselineResult] = {
+        **{f"{case.case}.{variant.name}": variant for case in cases for variant in case.variants},
+        **{f"{case.case}.{baseline.name}": baseline for case in cases for baseline in case.baselines},
+    }
+    seen = set()
     for cell in cells:
-        mean = metrics[cell["name"]][cell["figure"]]["mean"]
-        assert cell["value"] == str(mean)
-        shown = pages.points(mean) if "gain" in cell["figure"] else pages.percent(mean, 2)
-        assert cell["text"].splitlines()[0] == shown
-    accuracies = {(n, f) for n, entry in metrics.items() for f in entry if re.fullmatch(r"\w+_accuracy", f)}
-    assert accuracies <= {(cell["name"], cell["figure"]) for cell in cells}
-
-
-def test_the_digests_on_the_page_are_those_of_the_data(browser: webdriver.Chrome, folder: Path) -> None:
-    digests = files.read_json(folder / "reports" / "digests.json")
-    show(browser, folder / "reports" / "index.html")
+        one = measured[cell["name"]]
+        figure = one.scores[cell["split"]] if "split" in cell else one.gain[cell["gain"]]  # type: ignore[union-attr]
+        assert cell["value"] == str(figure.mean)
+        digits = 1 if getattr(one, "subset", None) else 2
+        expected = view.percent(figure.mean, digits) if "split" in cell else view.points(figure.mean)
+        assert cell["text"].splitlines()[0] == expected
+        seen.add((cell["name"], cell.get("split")))
+    assert {(name, split) for name, one in measured.items() for split in one.scores} <= seen
     shown = browser.execute_script("""
         return [...document.querySelectorAll("[data-digest]")].map((cell) => [cell.dataset.digest, cell.textContent]);
     """)
-    expected = {f"{case}.{name}": array["sha256"] for case, arrays in digests.items() for name, array in arrays.items()}
-    assert dict(shown) == expected
+    arrays = {f"{case.case}.{name}": digest.sha256 for case in cases for name, digest in case.data.arrays.items()}
+    assert dict(shown) == arrays
 
 
-def test_pointing_at_a_curve_shows_its_values(browser: webdriver.Chrome, root: Path) -> None:
-    show(browser, root / "reports" / "index.html")
+def test_pointing_at_a_curve_shows_its_values(browser: webdriver.Chrome, folder: Path) -> None:
+    show(browser, folder / files.PAGE)
     chart = browser.find_elements("css selector", ".chart svg")[0]
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
     webdriver.ActionChains(browser).move_to_element(chart).move_by_offset(3, 3).pause(0.5).perform()
     tooltip = browser.find_element("id", "vg-tooltip-element").get_property("innerText")
     assert "epoch" in str(tooltip)
     assert re.search(r"training\s+\d+\.\d%", str(tooltip))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", list(WIDTHS))
-def test_axe_finds_no_serious_violation(
-    browser: webdriver.Chrome, root: Path, folder: Path, width: str, scheme: str
-) -> None:
-    axe = root / AXE
-    if not axe.is_file():
-        pytest.skip("axe-core is not installed: npm install --no-save --prefix .axe axe-core@4.11.0")
-    show(browser, folder / "reports" / "index.html", width, scheme)
-    browser.execute_script("for (const details of document.querySelectorAll('details')) details.open = true")
-    browser.execute_script(axe.read_text(encoding="utf-8"))
-    found = browser.execute_async_script("axe.run().then(arguments[0])")
-    serious = [
-        (violation["id"], violation["nodes"][0]["html"][:200])
-        for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
-    assert len(found["passes"]) > 20
-
-
-def test_what_dvc_plots_shows_is_drawn_by_its_templates(miniature: Miniature, root: Path) -> None:
-    declared: list[dict[str, Any]] = YAML(typ="safe").load(root / "dvc.yaml")["plots"]
-    for plot in declared:
-        ((folder, options),) = plot.items()
-        tables = sorted((miniature.folder / folder).iterdir())
-        assert tables
-        for path in tables:
-            rows = [
-                {"rev": rev, **row} for rev in ("HEAD", "workspace") for row in files.read_csv(path).to_dict("records")
-            ]
-            renderer = VegaRenderer(rows, path.name, **options, template_dir=str(root / ".dvc" / "plots"))
-            spec = renderer.get_filled_template()
-            assert "<DVC_METRIC" not in json.dumps(spec)
-            # Fails where it is no Vega-Lite.
-            vl_convert.vegalite_to_vega(spec)
-
-
-def test_the_plot_data_hold_the_effects(miniature: Miniature) -> None:
-    for case in miniature.parameters.cases:
-        rows = files.read_csv(miniature.folder / "reports" / "effects" / f"{case}.csv")
-        effects = files.read_json(miniature.folder / "attribution" / case / "effects.json")
-        for row in rows.itertuples():
-            interval = effects[row.accuracy]["fixes"][row.fix][row.effect]
-            assert (row.mean, row.low, row.high) == (interval["mean"], interval["low"], interval["high"])
-        assert len(rows) == 2 * 4 * len(miniature.parameters.cases[case].fixes)
-
-
-def test_the_pictures_are_of_the_test_digits_answered_wrong(miniature: Miniature) -> None:
-    pictures = files.read_npz(miniature.folder / "reports" / "pictures.npz")
-    for variant in ("ex4-as_posted", "ex4-fixed", "mnist-as_posted", "mnist-fixed"):
-        case = variant.partition("-")[0]
-        data = files.read_npz(miniature.folder / "data" / "prepared" / f"{case}.npz")
-        answers = files.read_npz(miniature.folder / "runs" / variant / "predictions.npz")
-        wrong = answers["predicted_test"][0] != data["y_test"]
-        label, answer, confidence = (pictures[f"{variant}.{part}"] for part in ("label", "answer", "confidence"))
-        assert len(label) == min(20, wrong.sum())
-        assert (label != answer).all()
-        assert (np.diff(confidence) <= 0).all()
-        if len(confidence):
-            assert confidence[0] == answers["confidence_test"][0][wrong].max()
+def test_the_committed_page_shows_the_committed_results(root: Path, cases: list[CaseResult]) -> None:
+    text = (root / files.PAGE).read_text(encoding="utf-8")
+    for case in cases:
+        for one in case.variants:
+            for split, figure in one.scores.items():
+                cell = f'data-name="{case.case}.{one.name}" data-split="{split}" data-value="{figure.mean}"'
+                assert cell in text

@@ -74,5 +74,12 @@ def bar(title: str, total: int) -> Iterator[Bar]:
         TextColumn("left"),
     )
     # A run may take longer than the 30 s over which Rich estimates the speed by default.
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=300) as progress:
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        speed_estimate_period=300,
+        # Otherwise lines on their way to a file would appear here.
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
         yield Bar(progress, title, total)

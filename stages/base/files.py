@@ -190,6 +190,9 @@ def read_archive(path: Path) -> dict[str, Any]:
     members: dict[str, Any] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # The last record of a zip counts the members. A damaged directory may hide one.
+            if len(archive.namelist()) != int.from_bytes(content[-12:-10], "little"):
+                raise zipfile.BadZipFile("the directory does not list all members")
             for name in archive.namelist():
                 member = archive.read(name)
                 if name.endswith(".json"):

@@ -1,5 +1,6 @@
 """Units of runs on a Dask cluster, whose workers must compute the bits that this process would compute."""
 
+import asyncio
 import hashlib
 import logging
 import operator
@@ -25,6 +26,15 @@ def identity() -> dict[str, str]:
         digest.update(path.name.encode() + path.read_bytes())
     settings = {name: os.environ.get(name, "not set") for name in processor.SETTINGS}
     return {**versions(), **settings, "stages/training": digest.hexdigest()[:12]}
+
+
+async def _greet(address: str) -> None:
+    """Connect to `address` and leave. A client would try for ever if no scheduler is there."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    greeting = connect(address, timeout=SECONDS, **Security().get_connection_args("client"))
+    (await asyncio.wait_for(greeting, SECONDS)).abort()
 
 
 def train_units(units: Sequence[Sequence[Task]], data: Prepared, scheduler: str | None) -> Iterator[list[Trained]]:
@@ -53,6 +63,7 @@ def train_units(units: Sequence[Sequence[Task]], data: Prepared, scheduler: str 
             "DASK_SCHEDULER_ADDRESS"
         )
     try:
+        asyncio.run(_greet(address))
         client = Client(address, timeout=SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(

@@ -19,7 +19,7 @@ from stages.page import figures
 
 SVG = "{http://www.w3.org/2000/svg}svg"
 SCORES = np.random.default_rng(3).uniform(0, 1, 8).round(3)
-TABLE = made_up.result(SCORES), made_up.result([0.1, 0.4, 0.2, 0.95], title="Two & a < b", judged_by="train")
+RESULTS = made_up.result(SCORES), made_up.result([0.1, 0.4, 0.2, 0.95], title="Two & a < b", judged_by="train")
 
 
 @pytest.fixture
@@ -27,7 +27,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were drawn as a PNG."""
     seen: list[Figure] = []
     png = figures.png
-    monkeypatch.setattr(figures, "png", lambda figure: seen.append(figure) or png(figure))
+
+    def kept(figure: Figure) -> bytes:
+        seen.append(figure)
+        return png(figure)
+
+    monkeypatch.setattr(figures, "png", kept)
     return seen
 
 
@@ -67,13 +72,13 @@ def test_shapley_values_are_bars_from_zero_with_their_intervals(drawn: list[Figu
 
 
 def test_the_svg_has_known_bytes() -> None:
-    svg = figures.waterfall(TABLE)
-    assert svg == figures.waterfall(TABLE)
-    assert hashlib.sha256(svg).hexdigest() == "DIGEST"
+    svg = figures.waterfall(RESULTS)
+    assert svg == figures.waterfall(RESULTS)
+    assert hashlib.sha256(svg).hexdigest() == "7b0dfc954d607233c66fea86589a4310fd0ae4e651d0eb769a3e092441387001"
 
 
 def test_the_svg_has_no_time_no_version_no_font_and_an_opaque_background() -> None:
-    text = figures.waterfall(TABLE).decode()
+    text = figures.waterfall(RESULTS).decode()
     assert ET.fromstring(text).tag == SVG
     assert not re.search(r"\d{4}-\d\d-\d\d|Matplotlib v|dc:date|dc:creator|<text", text)
     assert not re.search(r'href="(?!#)', text)

@@ -11,7 +11,8 @@ from project import OUTS, Project, make, plain_environment, shortest_content
 from pipeline.test_kills import store
 
 ROOT = Path(__file__).parents[2]
-ODD = "a \"test\" – Prüfung 数 $HOME & co 'it' 50% #1 a?b"
+# Without an apostrophe, which MLflow cannot handle: its first statement to a new store quotes the path with them.
+ODD = 'a "test" – Prüfung 数 $HOME & co 50% #1 a?b'
 # A folder in which nobody can write, not even root.
 READ_ONLY = Path("/sys")
 

@@ -84,7 +84,7 @@ def test_a_worker_with_another_setting_other_code_or_no_code_is_refused_in_one_l
             message = refusal(scheduler)
         assert message.startswith("the Dask worker tcp://127.0.0.1:")
         assert expected in message
-        assert message.endswith(f'with `eval "$(python -m stages settings)" && dask worker {scheduler}`')
+        assert message.endswith(f"dask worker {scheduler}`")
 
 
 def test_a_scheduler_that_ends_ends_the_training_in_one_line(tmp_path: Path) -> None:
