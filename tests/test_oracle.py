@@ -1,5 +1,6 @@
 """The numbers of reports/results are those from before the structure changed, to the last digit."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,9 +81,9 @@ def old_effects(result: CaseResult) -> dict[str, Any]:
 @pytest.mark.parametrize("case", ["mnist", "ex4"])
 def test_every_number_is_the_old_one(case: str) -> None:
     result = results.read(case)
-    metrics = files.read_json(files.Path("tests/oracle/metrics.json"))
+    metrics = files.read_json(Path("tests/oracle/metrics.json"))
     expected = flat({name: entry for name, entry in metrics.items() if name.startswith(f"{case}-")})
     assert flat(old_metrics(result)) == expected
-    effects = files.read_json(files.Path(f"tests/oracle/effects_{case}.json"))
+    effects = files.read_json(Path(f"tests/oracle/effects_{case}.json"))
     assert flat(old_effects(result)) == flat(effects)
     assert len(expected) > 500

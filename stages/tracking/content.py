@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.analysis.results import BaselineResult, CaseResult, Estimate, Figure, VariantResult
+from stages.analysis.results import BaselineResult, CaseResult, Figure, VariantResult
 from stages.training.runs import FIGURES, Run
 
 # MLflow's page lists metrics in the order in which they were logged.
@@ -53,16 +53,15 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def finite(metrics: Iterable[MaybeMetric]) -> tuple[list[Metric], dict[str, str]]:
-    """Return the finite values of `metrics`, and the tag that names and counts the others."""
+    """Return the finite values of `metrics`, and the tag that names the others."""
     kept: list[Metric] = []
-    lost: dict[str, int] = {}
+    lost: list[str] = []
     for name, value, step in metrics:
         if value is None or not math.isfinite(value):
-            lost[name] = lost.get(name, 0) + 1
+            lost.append(name)
         else:
             kept.append((name, float(value), step))
-    text = ", ".join(name if count == 1 else f"{name} ({count} values)" for name, count in lost.items())
-    return kept, {"not_finite": text} if lost else {}
+    return kept, {"not_finite": ", ".join(dict.fromkeys(lost))} if lost else {}
 
 
 def named_figures(measured: VariantResult | BaselineResult) -> dict[str, Figure]:
@@ -92,26 +91,6 @@ def summary(measured: VariantResult | BaselineResult) -> list[MaybeMetric]:
     return [*means, *bounds, *recall]
 
 
-def estimate_text(estimate: Estimate, sign: str = "") -> str:
-    """Return a mean and its interval, such as ``0.9120 (0.9100 to 0.9140)``; `sign` is "+" for a gain."""
-    if estimate.mean is None:
-        return "not finite"
-    interval = "" if estimate.low is None else f" ({estimate.low:{sign}.4f} to {estimate.high:{sign}.4f})"
-    return f"**{estimate.mean:{sign}.4f}**{interval}"
-
-
-def result_line(measured: VariantResult | BaselineResult) -> str:
-    """Return the scores and the gain of a variant or baseline, for a description."""
-    figures = named_figures(measured)
-    labels = {"train_accuracy": "Accuracy on train", "test_accuracy": "on test", "gain": "gain"}
-    parts = [
-        f"{label} {estimate_text(figures[name], '+' if name == 'gain' else '')}"
-        for name, label in labels.items()
-        if name in figures
-    ]
-    return ", ".join(parts) + "."
-
-
 def question(result: CaseResult) -> str:
     """Return a link to the question of a case, for a description."""
     return f"Question: [{result.title}]({result.source})"
@@ -131,9 +110,9 @@ def variant_params(result: CaseResult, variant: VariantResult) -> dict[str, str]
 
 
 def description(result: CaseResult, variant: VariantResult) -> str:
-    """Return what a variant changes and how it scores, in Markdown."""
+    """Return what a variant changes, in Markdown."""
     seeds = len(variant.seeds)
-    about = f"Mean of {seeds} seeds (95% interval)." if seeds > 1 else f"Seed {variant.seeds[0]} alone."
+    about = f"Means of {seeds} seeds." if seeds > 1 else f"Seed {variant.seeds[0]} alone."
     if variant.diverged:
         about += f" {round(variant.diverged * seeds)} of {seeds} runs diverged."
     if variant.subset:
@@ -142,17 +121,7 @@ def description(result: CaseResult, variant: VariantResult) -> str:
     why = {fix.name: fix.why for fix in result.fixes}
     changes = [f"- **{name}**: {why[name]}" for name in variant.fixes]
     changes += [f"- `{key}: {json.dumps(value)}`" for key, value in variant.set.items()]
-    return "\n".join(
-        [
-            result_line(variant),
-            about,
-            "",
-            "As posted, with" if changes else "As posted.",
-            *changes,
-            "",
-            question(result),
-        ]
-    )
+    return "\n".join([about, "", "As posted, with" if changes else "As posted.", *changes, "", question(result)])
 
 
 def variant_content(
@@ -177,7 +146,7 @@ def variant_content(
     metrics, tags = finite([*summary(variant), *further, *points, *_seconds(wall_time)])
     gain = variant.gain.get("test")
     if gain and gain.low is not None:
-        tags["gain_interval"] = f"{gain.low:+.4f} to {gain.high:+.4f}"
+        tags["gain_interval"] = f"{gain.low:+.4f} to {gain.high:+.4f}"  # a column of the views
     params = variant_params(result, variant) | {"seeds": json.dumps(list(variant.seeds))}
     tags |= fix_tags(result, variant.fixes)
     return Content(params, metrics, tags, description(result, variant), figures, seconds=wall_time)
@@ -207,7 +176,7 @@ def baseline_content(result: CaseResult, baseline: BaselineResult, figures: Mapp
     """Return the run of a baseline; `figures` are its pictures by path."""
     metrics, tags = finite([*summary(baseline), ("iterations", baseline.n_iter, 0)])
     params = {"case": result.case, "baseline": baseline.name, **flatten(baseline.settings)}
-    text = f"A model of scikit-learn on the same splits.\n\n{result_line(baseline)}\n\n{question(result)}"
+    text = f"A model of scikit-learn on the same splits.\n\n{question(result)}"
     return Content(params, metrics, tags, text, figures)
 
 
@@ -232,8 +201,7 @@ def fixes_content(result: CaseResult, figures: Mapping[str, bytes]) -> Content:
     sets = " or ".join(" + ".join(names) or "as posted" for names in smallest) or "none"
     text = (
         f"{len(result.points)} combinations of {len(result.fixes)} fixes. "
-        f"Smallest sets that reach 95% of the full gain on {result.judged_by}: {sets}.\n\n"
-        f"Published numbers: {agreeing} of {len(result.published)} agree within their tolerance.\n\n{question(result)}"
+        f"Smallest sets that reach 95% of the full gain on {result.judged_by}: {sets}.\n\n{question(result)}"
     )
     tables = {
         "points.json": _columns(

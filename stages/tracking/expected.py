@@ -67,9 +67,6 @@ class Changes:
     stale: list[str] = field(default_factory=list)
     current: list[str] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.children or self.surplus or self.stale or self.current)
-
 
 def content_key(*content: Any) -> str:
     """Return the SHA-256 digest of JSON-ready `content`, which does not depend on the order of its keys."""
@@ -127,28 +124,22 @@ def expected_model(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedM
     return ExpectedModel(f"whichfix-{result.case}", run, best.seeds[0], content_key("model", run.key, best.seeds[0]))
 
 
-def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun], abandoned_before: float) -> Changes:
+def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun]) -> Changes:
     """Return what is missing and what is too much in a store.
 
     A run counts if it is finished and, for a child, its parent counts. Of several that count the oldest is kept. An
-    unfinished run that started before `abandoned_before`, in milliseconds since 1970, was left by an interrupted track.
+    unfinished run was left by an interrupted track.
     """
     by_key: dict[str, list[StoredRun]] = {}
     for run in sorted(stored, key=lambda run: (run.start, run.run_id)):
         by_key.setdefault(run.key, []).append(run)
     result = Changes()
-    # What another machine may be writing at this moment.
-    active = {
-        run.run_id for runs in by_key.values() for run in runs if not run.finished and run.start >= abandoned_before
-    }
 
     def keep(key: str, parent_id: str | None) -> str | None:
         """Return the id of the run to keep, and note what becomes of all runs with `key`."""
         runs = by_key.pop(key, [])
         kept = next((run for run in runs if run.finished and run.parent_id == parent_id), None)
-        for run in runs:
-            if run is not kept and run.run_id not in active and run.parent_id not in active:
-                result.surplus.append(run.run_id)
+        result.surplus.extend(run.run_id for run in runs if run is not kept)
         if kept and kept.stale:
             result.current.append(kept.run_id)
         return kept.run_id if kept else None

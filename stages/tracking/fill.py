@@ -1,7 +1,6 @@
 """Brings a store up to date with the results of DVC."""
 
 import json
-import math
 import os
 import subprocess
 import time
@@ -24,14 +23,12 @@ from stages.tracking.place import Place
 from stages.tracking.store import EXPERIMENT, KEY, PARENT, STALE, Store
 from stages.training import runs
 
-# Returns the pictures of a variant, of a baseline, or of a case (None), as bytes by path. The rows are of its curves.
+# track.pictures
 Draw = Callable[[CaseResult, VariantResult | BaselineResult | None, pd.DataFrame], dict[str, bytes]]
 
 RUNS_LOG = Path("runs.log")
 EXAMPLES = 3
 STAGES = {"variant": "train", "seed": "train", "baseline": "baseline", "fixes": "evaluate"}
-# Milliseconds. On a server another machine may be writing, so only an older unfinished run counts as abandoned.
-PATIENCE = 600_000
 
 
 def dvc_experiment() -> str | None:
@@ -185,8 +182,7 @@ def fill(
         store.open(case, content.experiment_tags(result, views))
     runs_of = {case: expected.expected_runs(result) for case, result in results.items()}
     wanted = [run for of_case in runs_of.values() for run in of_case]
-    abandoned_before = math.inf if place.database else 1000 * time.time() - PATIENCE
-    changes = expected.changes(wanted, store.runs(), abandoned_before)
+    changes = expected.changes(wanted, store.runs())
     for run_id in changes.surplus:
         store.delete(run_id)
     touched = {run.case for run in (*changes.missing, *(child for _, child in changes.children))}
@@ -207,13 +203,11 @@ def fill(
 
 def summary(changes: Changes) -> list[str]:
     """Return what was changed, in a line, or no line."""
-    children = len(changes.children) + sum(len(run.children) for run in changes.missing)
-    stale = 0 if dvc_experiment() else len(changes.stale)
     counts = {
         "runs added": len(changes.missing),
-        "child runs added": children,
+        "child runs added": len(changes.children) + sum(len(run.children) for run in changes.missing),
         "unfinished or duplicate runs deleted": len(changes.surplus),
-        "runs tagged as stale": stale,
+        "runs tagged as stale": 0 if dvc_experiment() else len(changes.stale),
         "runs no longer stale": len(changes.current),
     }
     parts = [f"{count} {name if count > 1 else name.replace('runs', 'run')}" for name, count in counts.items() if count]

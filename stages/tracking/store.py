@@ -56,9 +56,7 @@ def one_line(place: Place) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = place.without_password(" ".join(str(error).split())).partition(" [SQL:")[0]
-        if len(reason) > 240:
-            reason = f"{reason[:237]}..."
-        raise UserError(f"the MLflow store {place.label}: {reason}; {REMEDY}") from None
+        raise UserError(f"the MLflow store {place.label}: {reason[:240]}; {REMEDY}") from None
     finally:
         set_tracking_uri(None)  # type: ignore[arg-type]  # as before anything was set
         if not place.default:
@@ -122,7 +120,7 @@ class Store:
         ]
 
     def all_experiments(self, view_type: int = ACTIVE) -> list[Any]:
-        """Return the experiments of the store, others' too."""
+        """Return all experiments of the store."""
         return all_pages(lambda token: self.client.search_experiments(view_type=view_type, page_token=token))
 
     def search(self, experiments: list[str], query: str, view_type: int = ACTIVE) -> list[Any]:
@@ -244,11 +242,9 @@ def _create(place: Place) -> None:
 
 def all_pages(search: Any) -> list[Any]:
     """Return all results of a search that answers page by page."""
-    found: list[Any] = []
-    token = None
-    while True:
-        page = search(token)
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
         found += page
-        token = page.token
-        if not token:
-            return found
+    return found

@@ -17,10 +17,6 @@ BLOCKED = ROOT / "tests/blocked"
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that the test processes of a session have in common."""
-    import os
-
-    if os.environ.get("PIPES"):
-        return Path(os.environ["PIPES"])
     base = tmp_path_factory.getbasetemp()
     # Processes of pytest-xdist have their folders in that of the session.
     folder = (base.parent if base.name.startswith("popen-") else base) / "pipelines"

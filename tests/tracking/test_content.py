@@ -55,9 +55,8 @@ def test_values_that_are_not_finite_are_left_out_and_named(result: CaseResult) -
     assert "not_finite" not in variant(result, "fixed").tags
 
 
-def test_a_variant_says_what_it_changes_and_what_came_of_it(result: CaseResult) -> None:
+def test_a_variant_says_what_it_changes(result: CaseResult) -> None:
     text = variant(result, "diverging").description
-    assert "on test **0.9" in text
     assert "2 of 2 runs diverged" in text
     assert "- **adam**: because of adam" in text
     assert "- `l2: 9.0`" in text

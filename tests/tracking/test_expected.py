@@ -1,7 +1,5 @@
 """What a store should hold, and what it lacks, without MLflow."""
 
-import math
-
 import pytest
 
 from stages.analysis import results
@@ -39,15 +37,17 @@ def test_a_number_changes_the_keys_of_its_own_run_alone(result: CaseResult) -> N
     assert {name for name, _ in before if any(before[k] != after[k] for k in before if k[0] == name)} == {"fixed"}
 
 
-def test_another_data_file_changes_every_key_and_another_text_none(result: CaseResult) -> None:
+def test_another_data_file_changes_every_key_and_another_text_or_folder_none(result: CaseResult) -> None:
     other = result.model_copy(update={"data": result.data.model_copy(update={"sha256": "0"})})
     assert not set(keys(other).values()) & set(keys(result).values())
-    assert keys(result.model_copy(update={"title": "Another", "source": "https://example.org"})) == keys(result)
-
-
-def test_a_folder_that_is_named_otherwise_changes_no_key(result: CaseResult) -> None:
-    variants = tuple(variant.model_copy(update={"folder": "p-1234"}) for variant in result.variants)
-    assert keys(result.model_copy(update={"variants": variants})) == keys(result)
+    texts = {
+        "title": "Another",
+        "source": "https://example.org",
+        "fixes": tuple(fix.model_copy(update={"why": "another"}) for fix in result.fixes),
+        "published": tuple(row.model_copy(update={"source": "another"}) for row in result.published),
+        "variants": tuple(variant.model_copy(update={"folder": "p-1234"}) for variant in result.variants),
+    }
+    assert keys(result.model_copy(update=texts)) == keys(result)
 
 
 def test_the_champion_has_the_best_score_and_did_not_diverge(result: CaseResult) -> None:
@@ -80,17 +80,9 @@ def stored(run_id: str, key: str, parent: str | None = None, start: int = 0, fin
 def test_what_is_missing_and_what_is_too_much(
     found: list[StoredRun], missing: int, children: int, surplus: list[str]
 ) -> None:
-    result = changes(WANTED, found, math.inf)
+    result = changes(WANTED, found)
     assert (len(result.missing), len(result.children)) == (missing, children)
     assert sorted(result.surplus) == sorted(surplus)
-
-
-def test_runs_that_another_machine_may_be_writing_are_left_alone() -> None:
-    found = [stored("p", "P", start=5, finished=False), stored("c", "C", "p", start=6)]
-    result = changes(WANTED, found, abandoned_before=5)
-    assert result.surplus == []
-    assert len(result.missing) == 1
-    assert sorted(changes(WANTED, found, abandoned_before=7).surplus) == ["c", "p"]
 
 
 def test_only_runs_of_the_project_become_stale() -> None:
@@ -99,5 +91,5 @@ def test_only_runs_of_the_project_become_stale() -> None:
         StoredRun("exp", "Y", True, 0, experiment=True),
         StoredRun("p", "P", True, 0, stale=True),
     ]
-    result = changes(WANTED, found, math.inf)
+    result = changes(WANTED, found)
     assert (result.stale, result.current) == (["old"], ["p"])
