@@ -42,9 +42,13 @@ def read_runs(case: PlannedCase) -> dict[str, list[Run]]:
 
 def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
     """Return the settings and the members of the file of each baseline of `case`."""
-    baselines = load.read_planned(case, "baselines", PlannedBaselines).baselines
-    folder = files.BASELINES / case
-    return {name: (baseline, files.read_archive(folder / f"{name}.npz")) for name, baseline in baselines.items()}
+    found = {}
+    for name, baseline in load.read_planned(case, "baselines", PlannedBaselines).baselines.items():
+        path = files.BASELINES / case / f"{name}.npz"
+        members = files.read_archive(path)
+        files.require(path, members, ("result.json", "predicted_test"))
+        found[name] = (baseline, members)
+    return found
 
 
 def metrics(result: VariantResult | BaselineResult) -> dict[str, float | None]:

@@ -4,9 +4,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from stages.base import console, files
 from stages.base.errors import LESS_MEMORY, UserError
+
+if TYPE_CHECKING:
+    from stages.analysis.results import CaseResult
 
 # Print the parts of Vega that the page uses. End without a word if nobody reads them any more.
 BUNDLE = """
@@ -39,6 +43,15 @@ def bundling() -> Iterator[Callable[[], str]]:
             process.kill()
 
 
+def read_pictures(result: "CaseResult") -> dict[str, Any]:
+    """Return the pictures of the network as posted and of the fixed one."""
+    path = files.PICTURES / f"{result.case}.npz"
+    pictures = files.read_archive(path)
+    parts = ("misread", "label", "answer", "confidence", "units", "largest_weight")
+    files.require(path, pictures, (f"{name}.{part}" for name in ("as_posted", result.fixed) for part in parts))
+    return pictures
+
+
 def main() -> None:
     """Write the page and the figure."""
     with bundling() as bundle:
@@ -49,7 +62,7 @@ def main() -> None:
 
         results = [result_files.read(case) for case in load.cases()]
         curves = {result.case: files.read_csv(files.CURVES / f"{result.case}.csv") for result in results}
-        pictures = {result.case: files.read_archive(files.PICTURES / f"{result.case}.npz") for result in results}
+        pictures = {result.case: read_pictures(result) for result in results}
         files.replace_bytes(files.PAGE, view.page(results, curves, pictures, bundle).encode())
         files.write_bytes(files.FIGURE, figures.waterfall(results))
     console.wrote(files.PAGE, cases=len(results))

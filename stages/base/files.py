@@ -9,7 +9,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     A stage that is killed may leave half a file. DVC then removes it, or `train` finds it damaged and replaces it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        # If the disk is full, the error does not name the file.
+        error.filename = error.filename or str(path)
+        raise
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
@@ -203,6 +208,18 @@ def read_archive(path: Path) -> dict[str, Any]:
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise damaged(path, " ".join(str(error).split()), "an archive of arrays") from None
     return members
+
+
+def require(path: Path, members: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check that the archive at `path` has `members` of all `names`.
+
+    Raises
+    ------
+    UserError
+        If one is missing.
+    """
+    if missing := sorted(set(names) - members.keys()):
+        raise damaged(path, f"{missing[0]} is missing", "an archive that a stage of this pipeline wrote")
 
 
 def sha256(path: Path) -> str:
