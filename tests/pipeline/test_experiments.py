@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +55,7 @@ def test_each_experiment_is_a_run_of_its_own_with_its_name(project: Project) -> 
     assert sorted(epochs.values()) == ["3", "4"]
     assert epochs[f"as_posted ({NAMED})"] == "3"
     for run in runs.values():
-        assert Path(run.info.artifact_uri).is_relative_to(project.folder / "mlruns")
+        assert run.info.artifact_uri.startswith((project.folder / "mlruns").as_uri())
 
 
 def test_an_experiment_registers_no_model(project: Project) -> None:
