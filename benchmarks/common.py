@@ -1,4 +1,4 @@
-"""What the benchmarks share: facts about the machine, fresh clones, and measured commands."""
+"""Helpers that the benchmarks share: facts about the machine, fresh clones, and measured commands."""
 
 import os
 import platform

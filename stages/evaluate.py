@@ -89,15 +89,11 @@ def main(case: str) -> None:
     result = cases.case_result(planned, data, by_folder, read_baselines(case))
     write(result)
 
-    def own(name: str) -> list[Run]:
-        variant = result.variant(name)
-        by_seed = {run.seed: run for run in by_folder[variant.folder]}
-        return [by_seed[seed] for seed in variant.seeds]
-
-    curves = pd.concat([scores.curves(variant.name, own(variant.name)) for variant in result.variants])
+    own = {variant.name: cases.own_runs(variant, by_folder) for variant in planned.variants}
+    curves = pd.concat([scores.curves(name, runs_of_variant) for name, runs_of_variant in own.items()])
     files.write_csv(files.CURVES / f"{case}.csv", curves)
     if data.side:
-        shown = {name: own(name)[0] for name in ("as_posted", result.fixed)}
+        shown = {name: own[name][0] for name in ("as_posted", result.fixed)}
         files.write_archive(files.PICTURES / f"{case}.npz", pictures(shown, data))
     console.wrote(
         files.result_path(case),

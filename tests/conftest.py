@@ -1,4 +1,4 @@
-"""What several tests use: the root of the repository, MNIST, a browser."""
+"""Fixtures that several tests use: the root of the repository, MNIST, a browser."""
 
 from stages.base import processor
 

@@ -24,7 +24,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def shown(command: list[str], folder: Path, variables: Mapping[str, str], columns: int = 80) -> str:
-    """What `command`, run in `folder` with the environment `variables`, writes to a terminal of so many columns."""
+    """Return what `command`, run in `folder` with `variables` as its environment, writes to a terminal of `columns`."""
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     with subprocess.Popen(command, cwd=folder, env=dict(variables), stdin=end, stdout=end, stderr=end) as process:

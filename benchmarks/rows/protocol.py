@@ -1,4 +1,4 @@
-"""What every row of `benchmarks.loop` does besides training: read the problem, wait for its turn, and time it.
+"""The part of a row of `benchmarks.loop` besides training: read the problem, wait for its turn, and time it.
 
 To run a row alone, give it a folder that `python -m benchmarks.loop --keep FOLDER` wrote:
 `yes "" | python -m benchmarks.rows.pytorch FOLDER/NETWORK` prints the seconds of each turn, the warm-up first.

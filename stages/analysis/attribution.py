@@ -1,4 +1,4 @@
-"""What each fix contributes to the score, from the scores of all combinations of the fixes."""
+"""The contribution of each fix to the score, from the scores of all combinations of the fixes."""
 
 import math
 from collections.abc import Callable, Sequence

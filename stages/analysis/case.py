@@ -34,6 +34,12 @@ def by_seed(runs: Sequence[Run], split: str) -> dict[int, float]:
     return {run.seed: run.scores[split] for run in runs}
 
 
+def own_runs(variant: PlannedVariant, runs: Runs) -> list[Run]:
+    """Return the runs of `variant`, in the order of its seeds. Its folder may have further seeds."""
+    by_seed = {run.seed: run for run in runs[variant.folder]}
+    return [by_seed[seed] for seed in variant.seeds]
+
+
 def variant_result(
     variant: PlannedVariant, runs: Sequence[Run], as_posted: Sequence[Run], data: Prepared
 ) -> VariantResult:
@@ -134,17 +140,11 @@ def case_result(
     baselines: Mapping[str, tuple[Baseline, Mapping[str, Any]]],
 ) -> CaseResult:
     """Return the result of `case`; `baselines` maps a name to the settings and the members of its file."""
-
-    def own(variant: PlannedVariant) -> list[Run]:
-        by_seed = {run.seed: run for run in runs[variant.folder]}
-        return [by_seed[seed] for seed in variant.seeds]
-
-    as_posted = own(case.variants[0])
-    variants = tuple(variant_result(variant, own(variant), as_posted, data) for variant in case.variants)
+    own = {variant.name: own_runs(variant, runs) for variant in case.variants}
+    variants = tuple(variant_result(variant, own[variant.name], own["as_posted"], data) for variant in case.variants)
     fitted = tuple(baseline_result(name, *baselines[name], data) for name in case.baselines)
     measured: dict[str, VariantResult | BaselineResult] = {result.name: result for result in variants}
     measured |= {result.name: result for result in fitted}
-    histories = {variant.name: own(variant) for variant in case.variants}
     posted = case.as_posted.model_dump(mode="json")
     return CaseResult(
         case=case.name,
@@ -171,6 +171,6 @@ def case_result(
         baselines=fitted,
         points=point_results(case, runs),
         effects=effects(case, runs),
-        published=tuple(published.compare(one, measured, histories) for one in case.published),
+        published=tuple(published.compare(one, measured, own) for one in case.published),
         fixed=fixed_variant(case),
     )

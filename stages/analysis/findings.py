@@ -1,4 +1,4 @@
-"""What stands out among the points and effects of a case: the facts from which the report's sentences are written."""
+"""Findings among the points and effects of a case: the facts from which the report's sentences are written."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ NOTHING = 0.01
 
 @dataclass(frozen=True)
 class Findings:
-    """What stands out among the effects on the score on one split.
+    """Findings among the effects on the score on one split.
 
     `necessary` maps a fix to the score of all others without it; `idle` fixes do nothing alone; `harmful` maps a fix to
     its Shapley value if that is a loss. `helping` and `hindering` are the pairs that gain most and lose most by being

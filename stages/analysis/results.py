@@ -124,7 +124,7 @@ class FixEffects(Result):
 
 
 class Interaction(Estimate):
-    """What a pair of fixes adds together beyond what they add one by one."""
+    """The score that a pair of fixes adds together beyond what they add one by one."""
 
     fixes: tuple[str, str]
 
@@ -139,7 +139,7 @@ class Step(Result):
 
 
 class Effects(Result):
-    """What each fix contributes to the score on one split."""
+    """The contribution of each fix to the score on one split."""
 
     as_posted: Estimate
     full_gain: Estimate

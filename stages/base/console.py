@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs: lines, and a progress bar at a terminal."""
+"""Output for a person while a stage runs: lines, and a progress bar at a terminal."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What `plan` writes for the stages of a case: its runs and baselines, resolved and validated."""
+"""The files that `plan` writes for the stages of a case: its runs and baselines, resolved and validated."""
 
 from typing import Any
 

@@ -123,7 +123,7 @@ def _hashed(text: str, taken: set[str]) -> str:
 
 
 class PlannedFiles(NamedTuple):
-    """What `plan` writes for a case."""
+    """The files that `plan` writes for a case."""
 
     runs: PlannedRuns
     case: PlannedCase

@@ -177,7 +177,7 @@ class Case(Strict):
 
 
 class Execution(Strict):
-    """Where the runs of a case are trained side by side. No result depends on it.
+    """The place where the runs of a case are trained side by side. No result depends on it.
 
     `loky` (processes) and `threading` train `workers` runs at a time on this machine. `dask` uses every worker of a
     cluster. The address of its scheduler is `scheduler`, or else Dask's own setting (DASK_SCHEDULER_ADDRESS).

@@ -18,7 +18,7 @@ REASON_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source may take: seconds until its first answer, between two answers, and in all; bytes of a file and of
+    """The limits of a source: seconds until its first answer, between two answers, and in all; bytes of a file and of
     the address space of a process.
     """
 

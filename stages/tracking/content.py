@@ -26,7 +26,7 @@ MaybeMetric = tuple[str, float | None, int]
 
 @dataclass(frozen=True)
 class Content:
-    """What one run shows.
+    """The content of one run.
 
     `metrics` are (name, value, step). `artifacts` maps a path to bytes, `tables` a path that ends in .json to columns.
     `seconds` is the wall time, None if it is not known.

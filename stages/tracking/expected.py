@@ -55,7 +55,7 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Changes:
-    """What brings a store up to date.
+    """The changes that bring a store up to date.
 
     `missing` are runs with all their children, `children` single ones with the id of their parent. `surplus` are ids
     of runs to be deleted, `stale` and `current` of runs that get or lose the tag of stale runs.

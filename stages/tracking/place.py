@@ -1,4 +1,4 @@
-"""Where the MLflow store is, whose turn it is to write, and the stamp that says it is up to date. Without MLflow."""
+"""The place of the MLflow store, the lock of its writer, and the stamp that says it is up to date. Without MLflow."""
 
 import json
 import os

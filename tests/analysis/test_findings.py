@@ -1,4 +1,4 @@
-"""What stands out among made-up scores, and the advice that follows from it."""
+"""Findings among made-up scores, and the advice that follows from it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

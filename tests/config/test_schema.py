@@ -1,4 +1,4 @@
-"""What params.yaml refuses: each refusal says where the value stands, what it is, and what is expected."""
+"""Refusals of params.yaml: each refusal says where the value stands, what it is, and what is expected."""
 
 import re
 from typing import Any

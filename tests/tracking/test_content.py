@@ -1,4 +1,4 @@
-"""What the runs show, without MLflow."""
+"""The content of runs, without MLflow."""
 
 import json
 import math

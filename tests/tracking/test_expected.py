@@ -1,4 +1,4 @@
-"""What a store should hold, and what it lacks, without MLflow."""
+"""The runs that a store should hold and lacks, without MLflow."""
 
 import pytest
 
