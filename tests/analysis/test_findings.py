@@ -40,26 +40,18 @@ def test_what_stands_out_is_found() -> None:
     assert found.substitutes
 
 
-def test_necessary_fixes_are_in_the_order_of_what_is_lost_without_them() -> None:
-    found = find({"": 0.1, "a": 0.1, "b": 0.4, "ab": 0.9})
-    assert list(found.necessary) == ["b", "a"]
-    assert found.necessary == pytest.approx({"a": 0.4, "b": 0.1})
+@pytest.mark.parametrize(("without", "necessary"), [(0.5, {"b": 0.25, "a": 0.5}), (0.51, {"b": 0.25})])
+def test_a_fix_is_necessary_if_half_of_the_gain_is_lost_without_it_and_the_greatest_loss_comes_first(
+    without: float, necessary: dict[str, float]
+) -> None:
+    found = find({"": 0.125, "a": 0.25, "b": without, "ab": 0.875}).necessary
+    assert list(found.items()) == list(necessary.items())
 
 
-@pytest.mark.parametrize(("without", "necessary"), [(0.5, True), (0.51, False)])
-def test_a_fix_is_necessary_if_half_of_the_gain_is_lost_without_it(without: float, necessary: bool) -> None:
-    scores = {"": 0.125, "a": 0.875, "b": without, "ab": 0.875}
-    assert ("a" in find(scores).necessary) == necessary
-
-
-def test_a_fix_that_lowers_the_score_over_all_orders_is_harmful() -> None:
-    found = find({"": 0.1, "a": 0.9, "b": 0.1, "ab": 0.8})
-    assert found.harmful == pytest.approx({"b": -0.05})
-    assert found.idle == ["b"]
-
-
-def test_a_loss_whose_interval_reaches_zero_is_not_harmful() -> None:
+def test_a_fix_that_surely_lowers_the_score_over_all_orders_is_harmful() -> None:
     original = result({"": 0.1, "a": 0.9, "b": 0.1, "ab": 0.8})
+    assert findings.find(original, "test").harmful == pytest.approx({"b": -0.05})
+    # If its interval reaches zero, the loss is not sure.
     effects = original.effects["test"]
     b = effects.fixes["b"]
     unsure = b.model_copy(update={"shapley": b.shapley.model_copy(update={"high": 0.01})})
@@ -75,40 +67,30 @@ def test_nothing_is_necessary_if_all_fixes_gain_less_than_a_point(scores: dict[s
     assert findings.advice(result(scores), "test") is None
 
 
-def test_pairs_within_a_point_neither_help_nor_hinder() -> None:
+def test_fixes_replace_each_other_only_if_each_adds_score_and_a_point_is_nothing() -> None:
+    assert find({"": 0.1, "a": 0.9, "b": 0.9, "ab": 0.95}).substitutes
+    found = find({"": 0.1, "a": 0.9, "b": 0.12, "ab": 0.85})
+    assert found.hindering is not None
+    assert not found.substitutes
     found = find({"": 0.1, "a": 0.4, "b": 0.3, "ab": 0.605})
     assert (found.helping, found.hindering, found.substitutes) == (None, None, False)
 
 
-@pytest.mark.parametrize(("alone", "substitutes"), [(0.9, True), (0.12, False)])
-def test_fixes_replace_each_other_only_if_each_adds_score(alone: float, substitutes: bool) -> None:
-    found = find({"": 0.1, "a": 0.9, "b": alone, "ab": 0.85 if not substitutes else 0.95})
-    assert found.hindering is not None
-    assert found.substitutes == substitutes
-
-
-def names(points: Sequence[Any]) -> list[str]:
-    return ["".join(point.fixes) for point in points]
-
-
 def test_the_advice_compares_what_lacks_the_necessary_fix_with_what_has_it() -> None:
+    def names(points: Sequence[Any]) -> list[str]:
+        return ["".join(point.fixes) for point in points]
+
     advice = findings.advice(result(STORY, {"comment": "bc"}), "test")
     assert advice is not None
     assert advice.fix == "a"
     assert names(advice.without) == ["", "bc"]
-    assert names(advice.paired) == ["ab", "ac"]
+    assert names(advice.paired) == names(advice.better) == ["ab", "ac"]
     assert advice.advised is not None
     assert advice.completed is not None
     assert (advice.advised.variants, names([advice.completed])) == (("comment",), ["abc"])
-    assert names(advice.better) == ["ab", "ac"]
-
-
-def test_without_a_variant_of_two_fixes_the_advice_compares_all_other_fixes() -> None:
+    # Without a variant of two fixes.
     advice = findings.advice(result(STORY, {"one": "b"}), "test")
     assert advice is not None
     assert names(advice.without) == ["", "b", "bc"]
     assert (advice.advised, advice.completed, advice.better) == (None, None, [])
-
-
-def test_a_single_fix_has_no_advice() -> None:
     assert findings.advice(result({"": 0.1, "a": 0.9}), "test") is None

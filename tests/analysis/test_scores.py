@@ -26,9 +26,12 @@ def run(losses: list[float], predicted: list[int] | None = None, *, validation: 
     )
 
 
-def test_confusion_counts_the_actual_class_by_row_and_the_predicted_class_by_column() -> None:
-    actual, predicted = np.array([0, 2, 2, 2], np.uint8), np.array([1, 2, 2, 0], np.uint8)
-    assert scores.confusion(actual, predicted, 3).tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 2]]
+def test_confusion_and_recall_are_by_actual_class_and_a_class_without_examples_has_no_recall() -> None:
+    counts = scores.confusion(np.array([0, 2, 2, 2], np.uint8), np.array([1, 2, 2, 0], np.uint8), 4)
+    assert counts.tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+    assert scores.recall(counts) == (0.0, None, 2 / 3, None)
+    table = scores.confusion_table(np.array([[5, 1], [2, 7]]))
+    assert table[["actual", "predicted", "count"]].to_numpy().tolist() == [[0, 0, 5], [0, 1, 1], [1, 0, 2], [1, 1, 7]]
 
 
 @pytest.mark.parametrize(("actual", "predicted"), [([0, 10], [0, 0]), ([0, 0], [0, -1]), ([0, 1], [0])])
@@ -39,28 +42,21 @@ def test_confusion_refuses_labels_that_are_no_classes_or_have_no_predictions(
         scores.confusion(np.array(actual), np.array(predicted), 10)
 
 
-def test_recall_is_the_share_predicted_right_and_none_for_a_class_without_examples() -> None:
-    assert scores.recall(np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]])) == (0.75, 0.0, None)
-
-
-def test_a_confusion_table_has_a_row_per_pair_of_classes() -> None:
-    table = scores.confusion_table(np.array([[5, 1], [2, 7]]))
-    assert table.columns.tolist() == ["actual", "predicted", "count"]
-    assert table.to_numpy().tolist() == [[0, 0, 5], [0, 1, 1], [1, 0, 2], [1, 1, 7]]
-
-
 def test_answers_count_the_runs_by_the_class_that_they_predict_most_often() -> None:
     runs = [run([1.0], predicted) for predicted in ([1, 1, 0], [0, 1], [7], [1, 0, 1])]
     assert scores.answers(runs, "train") == {0: 1, 1: 2, 7: 1}
 
 
-def test_curves_have_the_mean_and_the_extreme_seeds_of_each_epoch() -> None:
+def test_curves_have_the_mean_and_the_extreme_seeds_of_each_epoch_and_validation_only_if_there_is_a_split() -> None:
     bands = scores.curves("v", [run([3.0, 2.0], validation=0.25), run([5.0, 2.5], validation=0.25)])
-    assert bands.columns.tolist() == ["variant", "figure", "epoch", "mean", "low", "high"]
     assert set(bands["variant"]) == {"v"}
     assert set(bands["figure"]) == set(FIGURES)
     losses = bands[bands["figure"] == "loss"].set_index("epoch")
     assert losses[["mean", "low", "high"]].to_numpy().tolist() == [[4.0, 3.0, 5.0], [2.25, 2.0, 2.5]]
+    assert set(scores.curves("v", [run([3.0])])["figure"]) == {"loss", "accuracy"}
+    # A split whose figures all diverged is still a split.
+    bands = scores.curves("v", [run([3.0], validation=math.nan)])
+    assert bands[bands["figure"] == "validation_loss"][["mean", "low", "high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -71,12 +67,6 @@ def test_curves_have_a_gap_where_a_seed_is_not_finite(value: float) -> None:
     assert np.isnan(others).all()
     accuracy = bands[bands["figure"] == "accuracy"]
     assert np.isfinite(accuracy[["mean", "low", "high"]].to_numpy()).all()
-
-
-def test_curves_have_validation_figures_only_with_a_validation_split_even_if_none_was_finite() -> None:
-    assert set(scores.curves("v", [run([3.0])])["figure"]) == {"loss", "accuracy"}
-    bands = scores.curves("v", [run([3.0], validation=math.nan)])
-    assert bands[bands["figure"] == "validation_loss"][["mean", "low", "high"]].isna().all(axis=None)
 
 
 def test_a_digest_tells_arrays_apart_and_ignores_their_layout() -> None:
