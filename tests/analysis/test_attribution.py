@@ -63,12 +63,15 @@ def test_effects_of_two_fixes_as_worked_by_hand() -> None:
     json.dumps(found.model_dump(mode="json"), allow_nan=False)
 
 
-def test_an_interaction_is_the_mean_second_difference_over_the_sets_of_the_other_fixes() -> None:
-    # v = 0.2 a b + 0.1 a b c: the second difference in a and b is 0.2 without c and 0.3 with it.
-    values = np.zeros((8, 1))
-    values[0b011], values[0b111] = 0.2, 0.3
-    found = {pair.fixes: pair.mean for pair in attribution.effects(["a", "b", "c"], values, 0).interactions}
-    assert found == {("a", "b"): 0.25, ("a", "c"): 0.05, ("b", "c"): 0.05}
+@given(tables(min_fixes=2))
+@settings(max_examples=30)
+def test_an_interaction_is_how_much_more_a_fix_adds_with_the_other_on_average(values: np.ndarray) -> None:
+    points = attribution.exact_points(values)
+    for a, b in permutations(range(attribution.count_fixes(points)), 2):
+        others = [fix for fix in range(attribution.count_fixes(points)) if fix not in (a, b)]
+        sets = [chosen for size in range(len(others) + 1) for chosen in combinations(others, size)]
+        surplus = [added(values, a, (*chosen, b)) - added(values, a, chosen) for chosen in sets]
+        np.testing.assert_allclose(attribution.interaction(points, a, b), np.mean(surplus, axis=0), rtol=0, atol=1e-12)
 
 
 def test_intervals_are_over_seeds_and_paired() -> None:
