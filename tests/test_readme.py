@@ -57,32 +57,6 @@ def test_every_percentage_in_the_text_is_in_the_table_or_was_published(cases: li
         assert number in known or re.search(rf"[| ]{re.escape(number)}[ |]", table), number
 
 
-def test_the_claims_about_single_results_hold(cases: list[results.CaseResult]) -> None:
-    mnist, ex4 = cases
-    assert all(len(case.seeds) == 5 for case in cases)
-
-    def score(case: results.CaseResult, name: str, split: str) -> float:
-        mean = case.variant(name).scores[split].mean
-        assert mean is not None
-        return mean
-
-    # "Scaling the pixels does nothing on its own"; "softmax alone comes close"; "almost nothing".
-    assert score(mnist, "scaled_inputs", "test") == score(mnist, "as_posted", "test")
-    fixed = score(mnist, "fixed", "test")
-    assert fixed - 0.05 < score(mnist, "softmax_output_keras3", "test") < fixed
-    assert 0 < score(mnist, "fixed_wider", "test") - fixed < 0.01
-    # "Ten softmax outputs are necessary."
-    without = [point for point in mnist.points if "softmax_output" not in point.fixes]
-    assert all(point.scores["test"].mean is not None and point.scores["test"].mean < 0.22 for point in without)
-    # "on average accuracy stays below half"; "gains nothing on its own either".
-    assert score(ex4, "comment", "train") < 0.5
-    assert score(ex4, "scaled_l2", "train") <= score(ex4, "as_posted", "train")
-    # The four numbers of the MNIST question.
-    exact = [number for number in mnist.published if number.source == "the post" and number.of == "as_posted"]
-    assert len(exact) == 4
-    assert all(number.agrees for number in exact)
-
-
 def test_the_suggested_variants_are_accepted(params: dict[str, Any]) -> None:
     (block,) = (found for found in blocks("README.md", "yaml") if "fixes: [" in found)
     suggested = YAML(typ="safe").load(block)
@@ -97,14 +71,6 @@ def test_the_example_of_a_case_is_accepted(params: dict[str, Any]) -> None:
     example = YAML(typ="safe").load(block)
     assert len(params["seeds"]) * 2 ** len(example["my_case"]["fixes"]) == 20
     load.validated({**params, "cases": {**params["cases"], **example}})
-
-
-@pytest.mark.parametrize("last", ["dvc repro", "pytest"])
-def test_ci_runs_the_commands_of_the_readme(last: str) -> None:
-    (command,) = re.findall(rf"^python3 -m venv .* && {last}$", text_of("README.md"), re.MULTILINE)
-    assert re.search(rf"readme '?{last}'?\)", text_of(".ci/run"))
-    assert command in text_of(".github/workflows/ci.yml")
-    assert command in text_of(".devcontainer/devcontainer.json")
 
 
 def test_ci_checks_results_as_the_readme_says() -> None:

@@ -38,39 +38,32 @@ def test_the_published_numbers_that_agree_are_these(cases: dict[str, CaseResult]
     assert len(published) > len(AGREEING)
 
 
-@pytest.mark.parametrize(
-    ("case", "variant", "split", "low", "high"),
-    [
-        ("mnist", "fixed", "test", 0.970, 1),
-        ("ex4", "as_posted", "train", 0, 0.15),
-        ("ex4", "comment", "train", 0, 0.6),
-        ("ex4", "fixed", "train", 0.99, 1),
-        ("ex4", "assignment", "train", 0.938, 0.968),
-    ],
-)
-def test_a_variant_has_the_score_that_is_promised(
-    cases: dict[str, CaseResult], case: str, variant: str, split: str, low: float, high: float
-) -> None:
-    mean = cases[case].variant(variant).scores[split].mean
-    assert mean is not None
-    assert low <= mean <= high
-
-
 def test_mnist_needs_ten_outputs_and_more_hidden_units_add_little(cases: dict[str, CaseResult]) -> None:
     score = points(cases["mnist"])
     softmax, scaled, wider = "softmax_output", "scaled_inputs", "wider_hidden"
+    fixed = score[frozenset({softmax, scaled})]
+    assert fixed > 0.97
     assert max(mean for fixes, mean in score.items() if softmax not in fixes) < 0.12
+    assert score[frozenset({scaled})] == score[frozenset()]
     assert score[frozenset({softmax})] < 0.7
-    assert 0 < score[frozenset({softmax, scaled, wider})] - score[frozenset({softmax, scaled})] < 0.01
+    assert 0 < score[frozenset({softmax, scaled, wider})] - fixed < 0.01
     assert score[frozenset({softmax, wider})] < score[frozenset({softmax})] - 0.2
+    # "softmax alone comes close" under Keras 3.
+    keras_3 = cases["mnist"].variant("softmax_output_keras3").scores["test"].mean
+    assert keras_3 is not None
+    assert fixed - 0.05 < keras_3 < fixed
 
 
 def test_exercise_4_needs_the_scaled_penalty_and_more_steps(cases: dict[str, CaseResult]) -> None:
     score = points(cases["ex4"])
     advice = frozenset({"softmax_output", "relu_hidden", "adam"})
+    assert score[frozenset()] < 0.15
     assert score[advice] < 0.5
     assert max(mean for fixes, mean in score.items() if "scaled_l2" not in fixes) == score[advice]
-    assert abs(score[frozenset({"scaled_l2"})] - score[frozenset()]) < 0.01
+    assert -0.01 < score[frozenset({"scaled_l2"})] - score[frozenset()] <= 0
     for steps in ("mini_batches", "adam"):
         assert score[frozenset({"scaled_l2", steps})] > score[advice]
     assert score[frozenset({"scaled_l2", "mini_batches", "adam"})] > 0.95
+    fixed = cases["ex4"].variant("fixed").scores["train"].mean
+    assert fixed is not None
+    assert fixed > 0.99

@@ -50,51 +50,39 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_run_file_gives_back_the_run_with_its_facts(path: Path) -> None:
-    assert_equal(runs.read(path), replace(RUN, facts=FACTS))
+def test_a_run_file_gives_back_the_run_with_its_facts_and_equal_runs_have_equal_bytes(path: Path) -> None:
+    found, content = runs.read(path), path.read_bytes()
+    assert_equal(found, replace(RUN, facts=FACTS))
+    runs.write(path, found, found.facts)
+    assert path.read_bytes() == content
     # Anyone can read it with NumPy and a text editor.
     with np.load(path) as archive:
         np.testing.assert_array_equal(archive["weights/output.kernel"], np.eye(3))
         described = json.loads(archive["run.json"])
-    assert described["scores"] == RUN.scores
-    assert described["fixes"] == ["adam"]
-    assert described["diverged"] is False
+    assert (described["scores"], described["fixes"], described["diverged"]) == (RUN.scores, ["adam"], False)
 
 
 def test_a_run_on_a_subset_has_neither_other_splits_nor_confidences(tmp_path: Path) -> None:
     part: dict[str, Any] = {name: {"train": getattr(RUN, name)["train"]} for name in ("scores", "losses", "predicted")}
-    run = replace(RUN, confidence=None, history=np.full((1, 4), [2.0, 0.5, np.nan, np.nan]), **part)
     facts = runs.facts_of(configuration(subset={0: 2, 1: 7}), 3, "d" * 64)
+    run = replace(RUN, confidence=None, history=np.full((1, 4), [2.0, 0.5, np.nan, np.nan]), facts=facts, **part)
     runs.write(tmp_path / "run.npz", run, facts)
-    found = runs.read(tmp_path / "run.npz")
-    assert_equal(found, replace(run, facts=facts))
-    assert not found.diverged
-
-
-def test_equal_runs_have_equal_bytes(path: Path, tmp_path: Path) -> None:
-    found = runs.read(path)
-    runs.write(tmp_path / "again.npz", found, found.facts)
-    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+    assert_equal(runs.read(tmp_path / "run.npz"), run)
+    assert not run.diverged
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_loss_or_weight_that_is_not_finite_is_a_divergence_in_strict_json(value: float, tmp_path: Path) -> None:
-    history = RUN.history.copy()
-    history[0, 0] = value
-    validation = RUN.history.copy()
-    validation[1, 2] = value
+    training, validation = RUN.history.copy(), RUN.history.copy()
+    training[0, 0] = validation[1, 2] = value
     weights = RUN.weights | {"output.bias": np.array([0, value, 0], np.float32)}
-    changes: list[dict[str, Any]] = [{"history": history}, {"history": validation}, {"weights": weights}]
+    changes: list[dict[str, Any]] = [{"history": training}, {"history": validation}, {"weights": weights}]
     for change in (*changes, {"losses": RUN.losses | {"test": value}}):
-        run = replace(RUN, **change)
-        runs.write(tmp_path / "run.npz", run, FACTS)
-        found = runs.read(tmp_path / "run.npz")
-        assert run.diverged
-        assert found.diverged
+        runs.write(tmp_path / "run.npz", replace(RUN, **change), FACTS)
+        assert runs.read(tmp_path / "run.npz").diverged
         described = files.read_archive(tmp_path / "run.npz")["run.json"]
         assert described["diverged"] is True
         json.dumps(described, allow_nan=False)
-    assert not RUN.diverged
 
 
 def refused(path: Path, content: bytes) -> bool:
@@ -122,7 +110,6 @@ def test_a_run_file_with_a_flipped_bit_is_refused_or_read_as_it_was(path: Path) 
     # The directory at the end of the archive is small, and everything can happen there.
     directory = content.index(b"PK\x01\x02")
     places = [random.randrange(8 * len(content)) for _ in range(60)]
-    places += [random.randrange(8 * directory, 8 * len(content)) for _ in range(40)]
     # In each entry: whether and how the member is encrypted and compressed, and the lengths of its name and comments,
     # which may hide the next entry.
     entries = [start for start in range(directory, len(content)) if content[start : start + 4] == b"PK\x01\x02"]
@@ -135,21 +122,14 @@ def test_a_run_file_with_a_flipped_bit_is_refused_or_read_as_it_was(path: Path) 
     assert count > 400
 
 
-def test_an_archive_of_something_else_is_refused(path: Path) -> None:
+def test_an_archive_that_lacks_a_part_of_a_run_is_refused(path: Path) -> None:
     members = files.read_archive(path)
     described = members["run.json"]
     others: list[dict[str, Any]] = [{k: v for k, v in members.items() if k != lacking} for lacking in members]
-    values: list[Any] = [{}, [], 7, {**described, "losses": None}]
-    values += [{k: v for k, v in described.items() if k != lacking} for lacking in ("key", "seed", "steps", "scores")]
-    others += [members | {"run.json": value} for value in values]
-    others += [members | {"history": np.zeros(4)}, {k: v for k, v in members.items() if "weights" not in k}]
-    for other in others:
+    for lacking in ("key", "seed", "steps", "scores", "losses"):
+        others.append(members | {"run.json": {k: v for k, v in described.items() if k != lacking}})
+    for other in (*others, members | {"run.json": []}, members | {"history": np.zeros(4)}):
         assert refused(path, files.archive_bytes(other)), other.keys()
-
-
-def test_a_missing_run_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.npz is missing; run `dvc repro`"):
-        runs.read(tmp_path / "none.npz")
 
 
 def key(seed: int = 0, data: str = "d", **settings: Any) -> str:
