@@ -4,12 +4,10 @@ DVC cannot see the store, so it runs this stage every time. If neither the resul
 last time, a stamp beside the store says so, and neither MLflow nor pandas is imported.
 """
 
-import hashlib
-import json
-import os
+import atexit
+import gc
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.tracking import place
 from stages.tracking.place import Place
@@ -20,29 +18,14 @@ if TYPE_CHECKING:
     from stages.analysis.results import BaselineResult, CaseResult, Figure, VariantResult
 
 PAGE = "reports/index.html"
-VIEWS = Path(__file__).parent / "tracking" / "views"
 CHARTS = "&compareRunsMode=CHART"
-
-
-def results_digest() -> str | None:
-    """Return a digest of the results of all cases, or None if a file is missing."""
-    digest = hashlib.sha256(os.environ.get("DVC_EXP_NAME", "").encode())
-    try:
-        listed = Path("configs/cases.json").read_bytes()
-        for case in json.loads(listed)["cases"]:
-            # A digest of each, so that no two lists of files give the same bytes.
-            digest.update(hashlib.sha256(Path(f"reports/results/{case}.json").read_bytes()).digest())
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    digest.update(listed)
-    return digest.hexdigest()
 
 
 def pictures(
     result: "CaseResult", measured: "VariantResult | BaselineResult | None", curves: "pd.DataFrame"
 ) -> dict[str, bytes]:
     """Return the pictures of a variant, of a baseline, or of the case as a whole (None), as bytes by path."""
-    from stages.page import figures
+    from stages.page import figures  # imports Matplotlib, which takes 0.3 s
 
     return figures.tracked(result, measured, curves)
 
@@ -67,34 +50,31 @@ def percent(figure: "Figure | None", sign: str = "") -> str:
 
 
 def show_scores(results: "Iterable[CaseResult]") -> None:
-    """Print the scores and the gain of every variant and baseline."""
+    """Print the scores of every variant and baseline, and the gain of every variant."""
     from stages.base import console
 
-    sections: list[list[tuple[str, ...]]] = []
+    sections = []
     for result in results:
-        rows: list[tuple[str, ...]] = [
-            (
-                f"{result.case} {variant.name}" + (f" ({variant.diverged:.0%} diverged)" if variant.diverged else ""),
-                percent(variant.scores.get("train")),
-                percent(variant.scores.get("test")),
-                percent(variant.gain.get("test"), "+"),
-            )
-            for variant in result.variants
-        ]
-        rows += [
-            (
-                f"{result.case} {baseline.name}",
-                *(percent(baseline.scores.get(split)) for split in ("train", "test")),
-                "–",
-            )
-            for baseline in result.baselines
-        ]
-        sections.append(rows)
+        measured: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
+        gains = {variant.name: variant.gain.get("test") for variant in result.variants}
+        diverged = {
+            variant.name: f" ({variant.diverged:.0%} diverged)" for variant in result.variants if variant.diverged
+        }
+        sections.append(
+            [
+                (
+                    f"{result.case} {each.name}{diverged.get(each.name, '')}",
+                    *(percent(each.scores.get(split)) for split in ("train", "test")),
+                    percent(gains.get(each.name), "+"),
+                )
+                for each in measured
+            ]
+        )
     headers = ("variant or baseline", "training", "test", "gain (test)")
     console.table("Accuracy, %: mean over seeds ± 95% interval", headers, sections)
 
 
-def update(where: Place, digest: str | None) -> dict[str, str]:
+def update(where: Place, digest: str) -> dict[str, str]:
     """Bring the store up to date, show the scores if a run was added, and return the ids of the experiments by case.
 
     `digest` is that of the results, for the stamp.
@@ -107,14 +87,14 @@ def update(where: Place, digest: str | None) -> dict[str, str]:
     from stages.analysis import results as results_file
     from stages.config import load
     from stages.tracking import fill, store
-    from stages.tracking.content import VIEWS as NAMES
 
+    # MLflow is 300,000 objects that stay. To look for cycles among them takes 1 s during the imports, and 1 s at exit.
+    gc.set_threshold(200_000)
+    atexit.register(gc.freeze)
     results = {case: results_file.read(case) for case in load.cases()}
-    views: dict[str, Any] = {name: json.loads((VIEWS / f"{name}.json").read_bytes()) for name in NAMES}
     with store.one_line(where), place.turn(where):
-        experiments, added = fill.fill(where, results, views, pictures)
-        if digest:
-            place.write_stamp(where, digest, experiments)
+        experiments, added = fill.fill(where, results, pictures)
+        place.write_stamp(where, digest, experiments)
     if added:
         show_scores(results.values())
     return experiments
@@ -123,8 +103,8 @@ def update(where: Place, digest: str | None) -> dict[str, str]:
 def main() -> None:
     """Bring the store up to date with the results of DVC."""
     where = place.find()
-    digest = results_digest()
-    experiments = place.read_stamp(where, digest) if digest else None
+    digest = place.results_digest()
+    experiments = place.read_stamp(where, digest)
     if experiments is None:
         experiments = update(where, digest)
     else:

@@ -1,4 +1,4 @@
-"""CaseResult -> parameters, metrics, tags, description and artifacts of the runs in MLflow. Without MLflow.
+"""CaseResult -> parameters, metrics, tags and artifacts of the runs in MLflow. Without MLflow.
 
 Metrics named ``epoch/...`` are curves with a step per epoch, ``interval/...`` are the bounds beside a mean, and
 ``recall/<class>`` is the share of a class's test examples that are answered correctly. All others are figures of the
@@ -9,16 +9,18 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from stages.analysis.results import BaselineResult, CaseResult, Figure, VariantResult
 from stages.training.runs import FIGURES, Run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # MLflow's page lists metrics in the order in which they were logged.
 FIRST = ("gain", "test_accuracy", "train_gain", "train_accuracy", "validation_accuracy")
 VIEWS = ("scores", "curves")
+DESCRIPTION = "mlflow.note.content"
 
 Metric = tuple[str, float, int]
 MaybeMetric = tuple[str, float | None, int]
@@ -35,9 +37,8 @@ class Content:
     params: dict[str, str]
     metrics: list[Metric]
     tags: dict[str, str]
-    description: str = ""
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
-    tables: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
+    tables: Mapping[str, dict[str, list[Any]]] = field(default_factory=dict)
     seconds: float | None = None
 
 
@@ -71,42 +72,27 @@ def named_figures(measured: VariantResult | BaselineResult) -> dict[str, Figure]
     if isinstance(measured, VariantResult):
         figures |= {"gain" if split == "test" else f"{split}_gain": gain for split, gain in measured.gain.items()}
         figures["final_loss"] = measured.final_loss
-    place = {name: index for index, name in enumerate(FIRST)}
-    return {name: figures[name] for name in sorted(figures, key=lambda name: (place.get(name, len(place)), name))}
+    names = [*FIRST, *sorted(figures.keys() - {*FIRST})]
+    return {name: figures[name] for name in names if name in figures}
 
 
 def summary(measured: VariantResult | BaselineResult) -> list[MaybeMetric]:
     """Return the means of a variant or baseline, then their intervals and the recall of each class."""
-    means: list[MaybeMetric] = []
-    bounds: list[MaybeMetric] = []
-    for name, figure in named_figures(measured).items():
-        means.append((name, figure.mean, 0))
-        intervals = {name: (figure.low, figure.high), f"{name}_sampling": figure.sampling or (None, None)}
-        for label, (low, high) in intervals.items():
-            if low is not None and high is not None:
-                bounds += [(f"interval/{label}_low", low, 0), (f"interval/{label}_high", high, 0)]
-    recall: list[MaybeMetric] = [
-        (f"recall/{label}", share, 0) for label, share in enumerate(measured.recall) if share is not None
+    figures = named_figures(measured)
+    bounds = [
+        (f"interval/{name}{kind}_{side}", bound, 0)
+        for name, figure in figures.items()
+        for kind, interval in (("", (figure.low, figure.high)), ("_sampling", figure.sampling or (None, None)))
+        for side, bound in zip(("low", "high"), interval, strict=True)
+        if bound is not None
     ]
-    return [*means, *bounds, *recall]
+    recall = [(f"recall/{label}", share, 0) for label, share in enumerate(measured.recall) if share is not None]
+    return [*((name, figure.mean, 0) for name, figure in figures.items()), *bounds, *recall]
 
 
 def question(result: CaseResult) -> str:
     """Return a link to the question of a case, for a description."""
     return f"Question: [{result.title}]({result.source})"
-
-
-def fix_tags(result: CaseResult, fixes: Iterable[str]) -> dict[str, str]:
-    """Return ``fix.<fix>`` for every fix of the case, ``yes`` or ``no``, to filter runs by."""
-    chosen = set(fixes)
-    return {f"fix.{fix.name}": "yes" if fix.name in chosen else "no" for fix in result.fixes}
-
-
-def variant_params(result: CaseResult, variant: VariantResult) -> dict[str, str]:
-    """Return what a variant was configured with; `fixes` are names, ``none`` as posted."""
-    subset = {} if variant.subset is None else {"subset": json.dumps(variant.subset)}
-    names = {"case": result.case, "variant": variant.name, "fixes": ", ".join(variant.fixes) or "none"}
-    return names | subset | flatten(variant.network)
 
 
 def description(result: CaseResult, variant: VariantResult) -> str:
@@ -116,8 +102,8 @@ def description(result: CaseResult, variant: VariantResult) -> str:
     if variant.diverged:
         about += f" {round(variant.diverged * seeds)} of {seeds} runs diverged."
     if variant.subset:
-        about += " Trained on the first " + ", ".join(f"{n} examples of {label}" for label, n in variant.subset.items())
-        about += "."
+        parts = ", ".join(f"{n} examples of {label}" for label, n in variant.subset.items())
+        about += f" Trained on the first {parts}."
     why = {fix.name: fix.why for fix in result.fixes}
     changes = [f"- **{name}**: {why[name]}" for name in variant.fixes]
     changes += [f"- `{key}: {json.dumps(value)}`" for key, value in variant.set.items()]
@@ -127,60 +113,67 @@ def description(result: CaseResult, variant: VariantResult) -> str:
 def variant_content(
     result: CaseResult,
     variant: VariantResult,
-    curves: pd.DataFrame,
+    curves: "pd.DataFrame",
     seconds: Mapping[int, float],
-    figures: Mapping[str, bytes],
+    pictures: Mapping[str, bytes],
 ) -> Content:
     """Return the parent run of a variant.
 
-    `curves` are its rows of reports/curves/<case>.csv, `seconds` the wall times of its trainings by seed, and `figures`
-    its pictures by path.
+    `curves` are its rows of reports/curves/<case>.csv, `seconds` the wall times of its trainings by seed, and
+    `pictures` its pictures by path.
     """
-    points: list[MaybeMetric] = [
-        (f"epoch/{figure}", mean, int(epoch))
-        for figure, mean, epoch in zip(curves["figure"], curves["mean"], curves["epoch"], strict=True)
-    ]
-    wall_time = sum(seconds[seed] for seed in variant.seeds) if set(variant.seeds) <= seconds.keys() else None
-    further: list[MaybeMetric] = [("diverged", variant.diverged, 0), ("steps", variant.steps, 0)]
-    further += [(f"answers/{label}", n, 0) for label, n in (variant.answers or {}).items()]
-    metrics, tags = finite([*summary(variant), *further, *points, *_seconds(wall_time)])
+    rows = zip(curves["figure"], curves["mean"], curves["epoch"], strict=True)
+    metrics: list[MaybeMetric] = [*summary(variant), ("diverged", variant.diverged, 0), ("steps", variant.steps, 0)]
+    metrics += [(f"answers/{label}", n, 0) for label, n in (variant.answers or {}).items()]
+    metrics += [(f"epoch/{figure}", mean, int(epoch)) for figure, mean, epoch in rows]
+    tags = {DESCRIPTION: description(result, variant)}
     gain = variant.gain.get("test")
     if gain and gain.low is not None:
         tags["gain_interval"] = f"{gain.low:+.4f} to {gain.high:+.4f}"  # a column of the views
-    params = variant_params(result, variant) | {"seeds": json.dumps(list(variant.seeds))}
-    tags |= fix_tags(result, variant.fixes)
-    return Content(params, metrics, tags, description(result, variant), figures, seconds=wall_time)
+    wall_time = sum(seconds[seed] for seed in variant.seeds) if set(variant.seeds) <= seconds.keys() else None
+    own = {"seeds": json.dumps(list(variant.seeds))}
+    return _trained(result, variant, own, metrics, wall_time, tags, pictures)
 
 
 def seed_content(result: CaseResult, variant: VariantResult, run: Run, seconds: Mapping[int, float]) -> Content:
-    """Return the child run of one seed; `run` is its run file."""
-    figures: list[MaybeMetric] = [
-        (name, figure.per_seed[run.seed], 0)
-        for name, figure in named_figures(variant).items()
-        if run.seed in figure.per_seed
-    ]
+    """Return the child run of one seed. `run` is its run file, `seconds` are as for `variant_content`."""
+    figures = ((name, figure.per_seed) for name, figure in named_figures(variant).items())
+    metrics: list[MaybeMetric] = [(name, values[run.seed], 0) for name, values in figures if run.seed in values]
+    metrics += [("diverged", run.diverged, 0), ("steps", run.steps, 0)]
     measured = FIGURES if "validation" in run.scores else FIGURES[:2]
-    points: list[MaybeMetric] = [
-        (f"epoch/{figure}", value, epoch)
-        for column, figure in enumerate(measured)
-        for epoch, value in enumerate(run.history[:, column].tolist(), start=1)
-    ]
-    further: list[MaybeMetric] = [("diverged", float(run.diverged), 0), ("steps", run.steps, 0)]
-    wall_time = seconds.get(run.seed)
-    metrics, tags = finite([*figures, *further, *points, *_seconds(wall_time)])
-    params = variant_params(result, variant) | {"seed": str(run.seed)}
-    return Content(params, metrics, tags | fix_tags(result, variant.fixes), seconds=wall_time)
+    for figure, values in zip(measured, run.history.T.tolist(), strict=False):
+        metrics += [(f"epoch/{figure}", value, epoch) for epoch, value in enumerate(values, start=1)]
+    return _trained(result, variant, {"seed": str(run.seed)}, metrics, seconds.get(run.seed), {}, {})
 
 
-def baseline_content(result: CaseResult, baseline: BaselineResult, figures: Mapping[str, bytes]) -> Content:
-    """Return the run of a baseline; `figures` are its pictures by path."""
+def _trained(
+    result: CaseResult,
+    variant: VariantResult,
+    own: dict[str, str],
+    metrics: list[MaybeMetric],
+    seconds: float | None,
+    tags: Mapping[str, str],
+    pictures: Mapping[str, bytes],
+) -> Content:
+    """Return the run of a variant or seed; `own` are the parameters by which its seeds are told apart."""
+    kept, lost = finite([*metrics, *([] if seconds is None else [("train_seconds", seconds, 0)])])
+    params = {"case": result.case, "variant": variant.name, "fixes": ", ".join(variant.fixes) or "none"}
+    params |= {} if variant.subset is None else {"subset": json.dumps(variant.subset)}
+    params |= flatten(variant.network) | own
+    # To filter runs by.
+    fixes = {f"fix.{fix.name}": "yes" if fix.name in variant.fixes else "no" for fix in result.fixes}
+    return Content(params, kept, {**tags, **lost, **fixes}, pictures, seconds=seconds)
+
+
+def baseline_content(result: CaseResult, baseline: BaselineResult, pictures: Mapping[str, bytes]) -> Content:
+    """Return the run of a baseline; `pictures` are by path."""
     metrics, tags = finite([*summary(baseline), ("iterations", baseline.n_iter, 0)])
     params = {"case": result.case, "baseline": baseline.name, **flatten(baseline.settings)}
     text = f"A model of scikit-learn on the same splits.\n\n{question(result)}"
-    return Content(params, metrics, tags, text, figures)
+    return Content(params, metrics, {DESCRIPTION: text, **tags}, pictures)
 
 
-def fixes_content(result: CaseResult, figures: Mapping[str, bytes]) -> Content:
+def fixes_content(result: CaseResult, pictures: Mapping[str, bytes]) -> Content:
     """Return the run of a case as a whole: its points, effects, smallest sets and published numbers.
 
     A metric ``<split>.<effect>/<fix>`` is an effect of a fix; the split by which the case is judged comes first.
@@ -192,14 +185,18 @@ def fixes_content(result: CaseResult, figures: Mapping[str, bytes]) -> Content:
         for fix, of_fix in result.effects[split].fixes.items()
         for effect, estimate in of_fix
     ]
-    points: list[MaybeMetric] = [(f"{split}.full_gain", result.effects[split].full_gain.mean, 0) for split in splits]
-    points += [(f"{split}.{effect}/{fix}", estimate.mean, 0) for split, fix, effect, estimate in effects]
     agreeing = sum(row.agrees for row in result.published)
-    points += [("published", len(result.published), 0), ("published_agreeing", agreeing, 0)]
-    metrics, tags = finite(points)
+    metrics, tags = finite(
+        [
+            *((f"{split}.full_gain", result.effects[split].full_gain.mean, 0) for split in splits),
+            *((f"{split}.{effect}/{fix}", estimate.mean, 0) for split, fix, effect, estimate in effects),
+            ("published", len(result.published), 0),
+            ("published_agreeing", agreeing, 0),
+        ]
+    )
     smallest = result.effects[result.judged_by].smallest_sets if result.judged_by in result.effects else ()
     sets = " or ".join(" + ".join(names) or "as posted" for names in smallest) or "none"
-    text = (
+    tags[DESCRIPTION] = (
         f"{len(result.points)} combinations of {len(result.fixes)} fixes. "
         f"Smallest sets that reach 95% of the full gain on {result.judged_by}: {sets}.\n\n{question(result)}"
     )
@@ -217,7 +214,7 @@ def fixes_content(result: CaseResult, figures: Mapping[str, bytes]) -> Content:
         "published.json": _columns(row.model_dump(mode="json") for row in result.published),
     }
     params = {"case": result.case, "judged_by": result.judged_by, "fixes": ", ".join(fix.name for fix in result.fixes)}
-    return Content(params, metrics, tags, text, figures, {path: table for path, table in tables.items() if table})
+    return Content(params, metrics, tags, pictures, {path: table for path, table in tables.items() if table})
 
 
 def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -226,14 +223,12 @@ def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) 
     Without a view MLflow's page shows no metric.
     """
     names = " and ".join(f"'{view['name']}'" for view in views.values())
-    tags = {
-        "mlflow.note.content": (
-            f"{result.title} ([the question]({result.source})). A run is a variant, its child runs are the seeds. "
-            f'The menu Views has {names}; `tags.fix.<fix> = "yes"` finds the runs of a fix.'
-        ),
-        # Without this tag the page asks what kind of experiment this is.
-        "mlflow.experimentKind": "custom_model_development",
-    }
+    text = (
+        f"{result.title} ([the question]({result.source})). A run is a variant, its child runs are the seeds. "
+        f'The menu Views has {names}; `tags.fix.<fix> = "yes"` finds the runs of a fix.'
+    )
+    # Without the kind the page asks what kind of experiment this is.
+    tags = {DESCRIPTION: text, "mlflow.experimentKind": "custom_model_development"}
     for key, view in views.items():
         shared = {"name": view["name"], "createdAt": 0, "state": json.dumps(view["state"])}
         tags[f"mlflow.sharedViewState.{key}"] = json.dumps(shared)
@@ -244,7 +239,3 @@ def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return rows with equal keys as columns, {} without rows."""
     listed = list(rows)
     return {name: [row[name] for row in listed] for name in listed[0]} if listed else {}
-
-
-def _seconds(wall_time: float | None) -> list[MaybeMetric]:
-    return [] if wall_time is None else [("train_seconds", wall_time, 0)]

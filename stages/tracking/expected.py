@@ -7,10 +7,10 @@ sources and commits describe a result and are not part of its key.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from stages.analysis.results import CaseResult, VariantResult
+from stages.analysis.results import CaseResult
 from stages.tracking.place import LAYOUT
 
 FIXES = "fixes"
@@ -20,19 +20,19 @@ Kind = Literal["variant", "seed", "baseline", "fixes"]
 
 @dataclass(frozen=True)
 class ExpectedRun:
-    """A run that the store should hold; `name` is that of its variant or baseline."""
+    """A run that the store should hold; `name` is that of its variant or baseline, `parent` the key of its parent."""
 
     kind: Kind
     case: str
     name: str
     key: str
     seed: int | None = None
-    children: tuple["ExpectedRun", ...] = ()
+    parent: str | None = None
 
 
 @dataclass(frozen=True)
 class ExpectedModel:
-    """A model that should be the champion of its case: the weights of the run of `variant` with `seed`."""
+    """A model that should be the champion of its case: the weights of the run of a variant with `seed`."""
 
     name: str
     variant: ExpectedRun
@@ -57,15 +57,15 @@ class StoredRun:
 class Changes:
     """The changes that bring a store up to date.
 
-    `missing` are runs with all their children, `children` single ones with the id of their parent. `surplus` are ids
-    of runs to be deleted, `stale` and `current` of runs that get or lose the tag of stale runs.
+    `missing` are runs to be added, parents before their children. `surplus` are ids of runs to be deleted, `stale` and
+    `current` of runs that get or lose the tag of stale runs. `ids` maps the keys of the runs that stay to their ids.
     """
 
-    missing: list[ExpectedRun] = field(default_factory=list)
-    children: list[tuple[str, ExpectedRun]] = field(default_factory=list)
-    surplus: list[str] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
-    current: list[str] = field(default_factory=list)
+    missing: list[ExpectedRun]
+    surplus: list[str]
+    stale: list[str]
+    current: list[str]
+    ids: dict[str, str]
 
 
 def content_key(*content: Any) -> str:
@@ -74,18 +74,19 @@ def content_key(*content: Any) -> str:
 
 
 def expected_runs(result: CaseResult) -> list[ExpectedRun]:
-    """Return the runs of a case: its variants with a child per seed, its baselines, and one for its fixes."""
-
-    def run(kind: Kind, name: str, numbers: Any, seeds: tuple[int, ...] = ()) -> ExpectedRun:
-        key = content_key(kind, result.case, name, numbers, result.data.sha256)
-        children = tuple(ExpectedRun("seed", result.case, name, content_key("seed", key, seed), seed) for seed in seeds)
-        return ExpectedRun(kind, result.case, name, key, children=children)
-
-    variants = [
-        run("variant", variant.name, variant.model_dump(mode="json", exclude={"folder"}), variant.seeds)
-        for variant in result.variants
-    ]
-    baselines = [run("baseline", baseline.name, baseline.model_dump(mode="json")) for baseline in result.baselines]
+    """Return the runs of a case: its variants, each before its seeds, its baselines, and one for its fixes."""
+    case, data = result.case, result.data.sha256
+    runs = []
+    for variant in result.variants:
+        numbers = variant.model_dump(mode="json", exclude={"folder"})
+        key = content_key("variant", case, variant.name, numbers, data)
+        runs.append(ExpectedRun("variant", case, variant.name, key))
+        runs += [
+            ExpectedRun("seed", case, variant.name, content_key("seed", key, seed), seed, key) for seed in variant.seeds
+        ]
+    for baseline in result.baselines:
+        key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data)
+        runs.append(ExpectedRun("baseline", case, baseline.name, key))
     numbers = result.model_dump(
         mode="json",
         include={
@@ -97,61 +98,50 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
             "published": {"__all__": {"claim", "of", "figure", "published", "measured", "tolerance", "agrees"}},
         },
     )
-    return [*variants, *baselines, run("fixes", FIXES, numbers)]
-
-
-def best_variant(result: CaseResult) -> VariantResult | None:
-    """Return the variant with the best mean score on the test split, the first of equals.
-
-    A variant that diverged is not eligible. None is returned if no variant has a score on a test split.
-    """
-    eligible = [
-        (variant.scores["test"].mean, variant)
-        for variant in result.variants
-        if not variant.diverged and "test" in variant.scores
-    ]
-    scored = [(mean, variant) for mean, variant in eligible if mean is not None]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+    return [*runs, ExpectedRun("fixes", case, FIXES, content_key("fixes", case, FIXES, numbers, data))]
 
 
 def expected_model(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedModel | None:
-    """Return the champion of a case: its best variant with the first seed; `runs` are as `expected_runs` returns."""
-    best = best_variant(result)
-    if best is None:
+    """Return the champion of a case: the variant with the best mean score on the test split, with its first seed.
+
+    A variant that diverged is not eligible. Of equals the first wins. None is returned if no variant has a score on a
+    test split. `runs` has those that `expected_runs` returns.
+    """
+    scores = {
+        variant.name: figure.mean
+        for variant in result.variants
+        if not variant.diverged and (figure := variant.scores.get("test")) and figure.mean is not None
+    }
+    if not scores:
         return None
-    run = next(run for run in runs if run.kind == "variant" and run.name == best.name)
+    best = result.variant(max(scores, key=lambda name: scores[name]))
+    run = next(run for run in runs if (run.kind, run.case, run.name) == ("variant", result.case, best.name))
     # Registered models have one namespace per server, so the name says whose it is.
     return ExpectedModel(f"whichfix-{result.case}", run, best.seeds[0], content_key("model", run.key, best.seeds[0]))
 
 
 def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun]) -> Changes:
-    """Return what is missing and what is too much in a store.
+    """Return what is missing and what is too much in a store; in `expected` parents come before their children.
 
-    A run counts if it is finished and, for a child, its parent counts. Of several that count the oldest is kept. An
+    A run counts if it is finished and, for a child, its parent counts. If several count, the oldest is kept. An
     unfinished run was left by an interrupted track.
     """
     by_key: dict[str, list[StoredRun]] = {}
     for run in sorted(stored, key=lambda run: (run.start, run.run_id)):
         by_key.setdefault(run.key, []).append(run)
-    result = Changes()
-
-    def keep(key: str, parent_id: str | None) -> str | None:
-        """Return the id of the run to keep, and note what becomes of all runs with `key`."""
-        runs = by_key.pop(key, [])
-        kept = next((run for run in runs if run.finished and run.parent_id == parent_id), None)
-        result.surplus.extend(run.run_id for run in runs if run is not kept)
-        if kept and kept.stale:
-            result.current.append(kept.run_id)
-        return kept.run_id if kept else None
-
+    missing, surplus, current, ids = [], [], [], dict[str, str]()
     for wanted in expected:
-        run_id = keep(wanted.key, None)
-        if run_id is None:
-            result.missing.append(wanted)
-        for child in wanted.children:
-            # Without a parent no child counts; no run has the id "".
-            if keep(child.key, run_id or "") is None and run_id:
-                result.children.append((run_id, child))
+        runs = by_key.pop(wanted.key, [])
+        # No run has the id "".
+        parent_id = None if wanted.parent is None else ids.get(wanted.parent, "")
+        kept = next((run for run in runs if run.finished and run.parent_id == parent_id), None)
+        surplus += [run.run_id for run in runs if run is not kept]
+        if kept is None:
+            missing.append(wanted)
+            continue
+        ids[wanted.key] = kept.run_id
+        if kept.stale:
+            current.append(kept.run_id)
     others = [run for runs in by_key.values() for run in runs]
-    result.stale.extend(run.run_id for run in others if not run.stale and not run.experiment)
-    return result
+    stale = [run.run_id for run in others if not run.stale and not run.experiment]
+    return Changes(missing, surplus, stale, current, ids)

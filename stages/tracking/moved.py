@@ -4,22 +4,32 @@ import shutil
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from stages.base.errors import UserError
-from stages.tracking.place import DATABASE
-from stages.tracking.store import ALL, CASE, KEY, Store, all_pages
+from stages.tracking.place import ARTIFACTS, DATABASE
+from stages.tracking.store import CASE, KEY, Store
+
+# mlflow.entities.ViewType
+ALL = 3
 
 
-def displaced(store: Store, cases: Collection[str]) -> str | None:
+def displaced(store: Store, cases: Collection[str]) -> Path | None:
     """Return where the artifacts of a case should be if that is not beside the database, or if they are gone."""
-    for experiment in store.all_experiments(ALL):
-        folder = store.place.artifacts(experiment.name)
-        if folder and (experiment.name in cases or CASE in experiment.tags):
-            location = Path(unquote(urlsplit(experiment.artifact_location).path))
-            if location.resolve() != folder.resolve() or not location.is_dir():
-                return str(location)
+    for experiment in own_experiments(cases):
+        folder = Path(unquote(urlsplit(experiment.artifact_location).path))
+        beside = store.place.artifacts(experiment.name)
+        if beside and (folder.resolve() != beside.resolve() or not folder.is_dir()):
+            return folder
     return None
+
+
+def own_experiments(cases: Collection[str]) -> list[Any]:
+    """Return the experiments of whichfix, deleted ones among them."""
+    import mlflow
+
+    return [each for each in mlflow.search_experiments(ALL) if each.name in cases or CASE in each.tags]
 
 
 def rebuild(store: Store, cases: Collection[str]) -> Store:
@@ -30,23 +40,23 @@ def rebuild(store: Store, cases: Collection[str]) -> Store:
     UserError
         If the store holds something that whichfix did not put there.
     """
-    database, experiments = store.place.database, store.all_experiments(ALL)
+    import mlflow
+
+    database, own = store.place.database, [experiment.name for experiment in own_experiments(cases)]
     assert database is not None
-    own = [experiment for experiment in experiments if experiment.name in cases or CASE in experiment.tags]
-    foreign = [experiment.name for experiment in experiments if experiment not in own and experiment.name != "Default"]
-    runs = store.search([experiment.experiment_id for experiment in experiments], "", ALL)
+    experiments = {experiment.name: experiment.experiment_id for experiment in mlflow.search_experiments(ALL)}
+    foreign = [name for name in experiments if name not in (*own, "Default")]
+    runs = mlflow.search_runs([*experiments.values()], "", ALL, output_format="list")
     foreign += [f"run {run.info.run_name}" for run in runs if KEY not in run.data.tags]
-    models = all_pages(lambda token: store.client.search_registered_models(page_token=token))
-    foreign += [f"model {model.name}" for model in models if not model.name.startswith("whichfix-")]
+    models = [model.name for model in mlflow.search_registered_models()]
+    foreign += [f"model {name}" for name in models if not name.startswith("whichfix-")]
     if foreign:
         raise UserError(
             f"{database} was moved here or lost its artifacts, and holds more than the results of whichfix "
             f"({foreign[0]}); move it back, or move it away so that `dvc repro track` makes it anew"
         )
-    for experiment in own:
-        folder = store.place.artifacts(experiment.name)
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+    for name in own:
+        shutil.rmtree(database.parent / ARTIFACTS / name, ignore_errors=True)
     database.unlink()
     # Under another spelling, because MLflow keeps its connection to the deleted file.
     return Store(replace(store.place, uri=store.place.uri.removesuffix(DATABASE) + f"./{DATABASE}"))

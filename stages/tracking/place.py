@@ -1,9 +1,10 @@
 """The place of the MLflow store, the lock of its writer, and the stamp that says it is up to date. Without MLflow."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from stages.base.errors import UserError
 
-# Part of every key and of the stamp. Raise this number if runs shall show other things; then all are made anew.
+# Part of every key and of the stamp. Raise this number if the content of runs changes, so that all are made anew.
 LAYOUT = 3
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -83,35 +84,42 @@ def turn(place: Place) -> Iterator[None]:
         yield
 
 
-def _state(place: Place, digest: str) -> dict[str, Any] | None:
-    """Return what the stamp compares: the digest of the results, and the database's path, size and time of change."""
+def results_digest() -> str:
+    """Return a digest of the results of all cases and of the name of the DVC experiment that is running."""
+    digest = hashlib.sha256(os.environ.get("DVC_EXP_NAME", "").encode())
+    for path in (Path("configs/cases.json"), *sorted(Path("reports/results").glob("*.json"))):
+        # A digest per file, so that no two lists of files give the same bytes.
+        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+    return digest.hexdigest()
+
+
+def _state(place: Place, results: str) -> dict[str, Any] | None:
+    """Return what a stamp compares, None without a local store; `results` is as `results_digest` returns."""
     if place.database is None or not place.database.is_file():
         return None
     status = place.database.stat()
-    found = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "path": str(place.database)}
-    return {"layout": LAYOUT, "results": digest, **found}
+    found = {"path": str(place.database), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"layout": LAYOUT, "results": results, **found}
 
 
-def read_stamp(place: Place, digest: str) -> dict[str, str] | None:
-    """Return the ids of the experiments by case, or None if results or store differ from those of the stamp."""
-    state = _state(place, digest)
-    if state is None or place.database is None:
-        return None
-    try:
-        stamp = json.loads(place.database.with_name(STAMP).read_bytes())
-        experiments: dict[str, str] = stamp.pop("experiments")
-    except (OSError, ValueError, LookupError, AttributeError, TypeError):
-        return None
-    folders = [place.artifacts(case) for case in experiments]
-    return experiments if stamp == state and all(folder and folder.is_dir() for folder in folders) else None
-
-
-def write_stamp(place: Place, digest: str, experiments: dict[str, str]) -> None:
-    """Note that the store holds the results with this digest."""
-    state = _state(place, digest)
+def read_stamp(place: Place, results: str) -> dict[str, str] | None:
+    """Return the ids of the experiments by case, or None if the results or the store differ from the stamp."""
+    state = _state(place, results)
     if state and place.database:
-        content = json.dumps({**state, "experiments": experiments})
-        place.database.with_name(STAMP).write_text(content, encoding="utf-8")
+        # A stamp that is missing or damaged counts as another one.
+        with suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
+            stamp = json.loads(place.database.with_name(STAMP).read_bytes())
+            experiments: dict[str, str] = stamp.pop("experiments")
+            if stamp == state and all(folder.is_dir() for folder in map(place.artifacts, experiments) if folder):
+                return experiments
+    return None
+
+
+def write_stamp(place: Place, results: str, experiments: dict[str, str]) -> None:
+    """Note that the store holds these results."""
+    state = _state(place, results)
+    if state and place.database:
+        place.database.with_name(STAMP).write_text(json.dumps({**state, "experiments": experiments}), encoding="utf-8")
 
 
 def address(experiment_id: str, view: str) -> str:

@@ -7,27 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stages import track
 from stages.analysis import results
 from stages.analysis.results import CaseResult
 from stages.base import files
-from stages.tracking import content
+from stages.tracking import content, fill
 from stages.training import runs
 from tracking import sample
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        sample.write_project()
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def result(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CaseResult:
-    monkeypatch.chdir(folder)
+@pytest.fixture
+def result(template: Path, monkeypatch: pytest.MonkeyPatch) -> CaseResult:
+    monkeypatch.chdir(template)
     return results.read(sample.CASE)
 
 
@@ -56,12 +46,12 @@ def test_values_that_are_not_finite_are_left_out_and_named(result: CaseResult) -
 
 
 def test_a_variant_says_what_it_changes(result: CaseResult) -> None:
-    text = variant(result, "diverging").description
+    text = variant(result, "diverging").tags[content.DESCRIPTION]
     assert "2 of 2 runs diverged" in text
     assert "- **adam**: because of adam" in text
     assert "- `l2: 9.0`" in text
     assert "[Why does it not learn?](https://example.org/1)" in text
-    assert "the first 2 examples of 0, 3 examples of 1." in variant(result, "two_digits").description
+    assert "the first 2 examples of 0, 3 examples of 1." in variant(result, "two_digits").tags[content.DESCRIPTION]
     assert variant(result, "fixed").seconds == 3.5
 
 
@@ -76,11 +66,14 @@ def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result
     assert len(shown.tables["effects.json"]["mean"]) == 2 * 2 * 4
     assert pd.DataFrame(shown.tables["published.json"])["agrees"].tolist() == [True, False]
     sets = result.effects["test"].smallest_sets
-    assert f"95% of the full gain on test: {' or '.join(' + '.join(names) for names in sets)}." in shown.description
+    assert (
+        f"95% of the full gain on test: {' or '.join(' + '.join(names) for names in sets)}."
+        in shown.tags[content.DESCRIPTION]
+    )
 
 
 def test_the_saved_views_show_only_what_the_runs_have(result: CaseResult) -> None:
-    views = {name: json.loads((track.VIEWS / f"{name}.json").read_bytes()) for name in content.VIEWS}
+    views = {name: json.loads((fill.VIEWS / f"{name}.json").read_bytes()) for name in content.VIEWS}
     tags = content.experiment_tags(result, views)
     shown = variant(result, "fixed")
     names = {name for name, _, _ in shown.metrics}

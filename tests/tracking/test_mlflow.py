@@ -27,29 +27,16 @@ NAMES = list(sample.VARIANTS)
 MODEL = f"models:/whichfix-{CASE}@champion"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small project, tracked."""
-    folder = tmp_path_factory.mktemp("tracked")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-            patch.delenv(name, raising=False)
-        sample.write_project()
-        track.main()
-    return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of MLflow's commands: the store is the folder's, and Python is this one."""
+def environment(project: Path) -> dict[str, str]:
+    """Return the environment of MLflow's commands: the store is the project's, and Python is this one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    store = f"sqlite:///{folder / place.DATABASE}"
+    store = f"sqlite:///{project / place.DATABASE}"
     return sample.environment(PATH=path, MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_TRACKING_URI=store)
 
 
-def recorded(folder: Path) -> list[int]:
+def recorded(project: Path) -> list[int]:
     """Return what the champion answered on the test split when it was trained."""
-    labels: list[int] = runs.read(folder / files.run_path(CASE, "fixed", 0)).predicted["test"].tolist()
+    labels: list[int] = runs.read(project / files.run_path(CASE, "fixed", 0)).predicted["test"].tolist()
     return labels
 
 
@@ -57,34 +44,34 @@ def body() -> str:
     return json.dumps({"inputs": sample.raw_digits(SIZES["test"]).tolist()})
 
 
-def test_mlflow_predicts_from_raw_digits_what_the_training_recorded(folder: Path, tmp_path: Path) -> None:
+def test_mlflow_predicts_from_raw_digits_what_the_training_recorded(project: Path, tmp_path: Path) -> None:
     (tmp_path / "digits.json").write_text(body(), encoding="utf-8")
     command = ["mlflow", "models", "predict", "-m", MODEL, "-i", "digits.json", "-t", "json", "-o", "answers.json"]
-    options = {"cwd": tmp_path, "env": environment(folder), "capture_output": True, "text": True}
+    options = {"cwd": tmp_path, "env": environment(project), "capture_output": True, "text": True}
     done = subprocess.run([*command, "--env-manager", "local"], **options)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stderr
     outputs = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))["predictions"]
-    assert np.argmax(outputs, axis=1).tolist() == recorded(folder)
+    assert np.argmax(outputs, axis=1).tolist() == recorded(project)
 
 
 @pytest.mark.usefixtures("limited")
-def test_mlflow_serves_the_champion(folder: Path, tmp_path: Path) -> None:
+def test_mlflow_serves_the_champion(project: Path, tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{(port := servers.free_port())}"
     command = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "--port", str(port)]
-    with servers.server(command, tmp_path, env=environment(folder)) as process:
+    with servers.server(command, tmp_path, env=environment(project)) as process:
         servers.wait_until(lambda: servers.responds(f"{address}/ping"), process)
         request = Request(f"{address}/invocations", body().encode(), {"Content-Type": "application/json"})
         with urlopen(request, timeout=30) as answer:
             outputs = json.loads(answer.read())["predictions"]
-    assert np.argmax(outputs, axis=1).tolist() == recorded(folder)
+    assert np.argmax(outputs, axis=1).tolist() == recorded(project)
 
 
 @pytest.mark.usefixtures("limited")
 def test_a_server_with_postgresql_takes_the_runs_once_and_keeps_them(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(folder)
-    before = (folder / place.DATABASE).read_bytes()
+    monkeypatch.chdir(project)
+    before = (project / place.DATABASE).read_bytes()
     with (
         servers.postgresql() as database,
         servers.mlflow_server(database, tmp_path / "artifacts", tmp_path) as address,
@@ -98,17 +85,17 @@ def test_a_server_with_postgresql_takes_the_runs_once_and_keeps_them(
         assert (len(found), {run.info.status for run in found}) == (N_RUNS, {"FINISHED"})
     # The artifacts went to the server's own folder.
     assert list((tmp_path / "artifacts").rglob("points.json"))
-    assert (folder / place.DATABASE).read_bytes() == before
+    assert (project / place.DATABASE).read_bytes() == before
 
 
 @pytest.fixture(scope="module")
 def page(
-    folder: Path, browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
+    project: Path, browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., str]]:
     """Yield a function that opens an address of MLflow's page, and returns its text once it has all of `expected`."""
     spare = tmp_path_factory.mktemp("server")
     browser.set_window_size(1900, 1200)
-    with servers.mlflow_server(f"sqlite:///{folder / place.DATABASE}", spare, spare) as address:
+    with servers.mlflow_server(f"sqlite:///{project / place.DATABASE}", spare, spare) as address:
 
         def open_page(place_of_page: str, *expected: str) -> str:
             browser.get("about:blank")

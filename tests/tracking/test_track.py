@@ -6,8 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +15,18 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tracking import sample
-from tracking.sample import CASE, N_CHILDREN, N_RUNS, TOP_RUNS
 
 from stages import track
 from stages.base import files
 from stages.base.errors import UserError
 from stages.tracking import place
-from stages.tracking.store import ALIAS, EXPERIMENT, KEY, PARENT, STALE, Store
+from stages.tracking.store import ALIAS, EXPERIMENT, KEY, PARENT, STALE
 from stages.training import runs as run_files
+from tracking import sample
+from tracking.sample import CASE, N_CHILDREN, N_RUNS, TOP_RUNS
 
 MODEL = f"whichfix-{CASE}"
 UP_TO_DATE = "MLflow store is up to date"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with results and a store that holds them; to be read, not changed."""
-    folder = tmp_path_factory.mktemp("template") / "project"
-    folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-            patch.delenv(name, raising=False)
-        sample.write_project()
-        track.main()
-    return folder
-
-
-@pytest.fixture
-def tracked(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is the current folder; its store takes it for the place where it was made."""
-    folder = tmp_path / "project"
-    shutil.copytree(template, folder)
-    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        for table, column in (
-            ("experiments", "artifact_location"),
-            ("runs", "artifact_uri"),
-            ("logged_models", "artifact_location"),
-        ):
-            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-            database.execute(change, (template.as_uri(), folder.as_uri()))
-    monkeypatch.chdir(folder)
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    # Drawing takes most of the time; the figures of `template` are real.
-    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
-    return folder
 
 
 def client(uri: str | None = None) -> MlflowClient:
@@ -213,19 +177,17 @@ def test_a_track_that_was_killed_is_mended_by_the_next(
 ) -> None:
     for run_id in all_runs():
         client().delete_run(run_id)
-    real, calls = Store.add, 0
+    real, calls = MlflowClient.set_terminated, 0
 
-    @contextmanager
-    def killed(*arguments: Any) -> Iterator[str]:
+    def killed(*arguments: Any, **named_arguments: Any) -> None:
         nonlocal calls
         calls += 1
-        with real(*arguments) as run_id:
-            if calls > 2:
-                raise KeyboardInterrupt
-            yield run_id
+        if calls > 2:
+            raise KeyboardInterrupt
+        real(*arguments, **named_arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "add", killed)
+        patch.setattr(MlflowClient, "set_terminated", killed)
         with pytest.raises(KeyboardInterrupt):
             track.main()
     finished = {run.info.run_id for run in all_runs().values() if run.info.status == "FINISHED"}
