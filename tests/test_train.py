@@ -92,16 +92,15 @@ def test_a_run_that_is_the_same_under_another_name_is_moved(
     monkeypatch.setattr(pool, "train_all", None)
     content = samples.params_content()
     case = content["cases"]["small"]
-    case["variants"] = {"repaired": case["variants"].pop("fixed"), **case["variants"]}
-    case["fixes"] = {"soft": case["fixes"].pop("softmax"), **case["fixes"]}
-    case["variants"]["repaired"]["fixes"] = ["soft", "adam"]
+    case["fixes"] = {"soft": case["fixes"]["softmax"], "fast": case["fixes"]["adam"]}
+    case["variants"]["repaired"] = case["variants"].pop("fixed") | {"fixes": ["soft", "fast"]}
+    case["variants"]["longer"]["fixes"] = ["fast"]
     samples.write_params(content)
     train.main("small")
-    found = contents(project)
-    assert "runs/small/fixed/seed_0.npz" not in found
-    before = runs.read(Path("runs/small/repaired/seed_0.npz"))
-    assert before.facts["fixes"] == ["soft", "adam"]
-    assert len(found) == len(trained)
+    assert len(contents(project)) == len(trained)
+    assert not Path("runs/small/fixed").exists()
+    for name, fixes in {"repaired/seed_0": ["soft", "fast"], "longer/seed_3": ["fast"]}.items():
+        assert runs.read(Path(f"runs/small/{name}.npz")).facts["fixes"] == fixes
     # Back to the old names, the bytes are the old ones.
     samples.write_params(samples.params_content())
     train.main("small")

@@ -1,6 +1,5 @@
 """After an edit `dvc repro` trains the runs that the edit touches, and no others."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,19 @@ def project(shortest: Project, tmp_path: Path) -> Project:
     return copy_of(shortest, tmp_path / "project")
 
 
-def newly_trained(project: Project, output: list[str], target: str = "report") -> list[tuple[str, int]]:
-    """Run `dvc repro`, add what it prints to `output`, and return folder and seed of the runs that it trained.
+def newly_trained(project: Project, target: str = "report") -> tuple[list[tuple[str, int]], str]:
+    """Run `dvc repro`; return folder and seed of the runs that it trained, and what it printed.
 
     The target `report` leaves out `track`, which takes seconds to fill a store.
     """
     before = len(project.trained())
     times = {path: path.stat().st_mtime_ns for path in project.folder.glob("runs/*/*/*")}
-    output.append(project.dvc("repro", target))
+    output = project.dvc("repro", target)
     trained = [(folder, seed) for _, folder, seed in project.trained()[before:]]
     for path, time in times.items():
         if path.exists() and (path.parent.name, int(path.stem.removeprefix("seed_"))) not in trained:
             assert path.stat().st_mtime_ns == time, f"{path} was written again"
-    return trained
+    return sorted(trained), output
 
 
 def point(project: Project) -> str:
@@ -36,29 +35,26 @@ def point(project: Project) -> str:
 
 
 def test_with_nothing_edited_only_track_looks_at_its_store(project: Project) -> None:
-    project.dvc("repro")  # makes the MLflow store anew, because the project was copied
-    output: list[str] = []
-    assert newly_trained(project, output, "track") == []
-    assert ran(output[0]) == {"track"}
-    assert "up to date" in output[0]
+    project.dvc("repro", "track")  # makes the MLflow store anew, because the project was copied
+    trained, output = newly_trained(project, "track")
+    assert (trained, ran(output)) == ([], {"track"})
+    assert "up to date" in output
     assert project.git_status() == ""
 
 
 def test_what_decides_no_result_trains_nothing(project: Project) -> None:
+    project.write_params(project.read_params() | {"execution": {"backend": "loky", "workers": 1}})
     path = project.folder / "params.yaml"
     text = path.read_text(encoding="utf-8")
-    output: list[str] = []
     path.write_text("# A comment.\n" + text.replace("0.001", "1e-3"), encoding="utf-8")
     assert "1e-3" in path.read_text(encoding="utf-8")
-    assert newly_trained(project, output) == []
-    assert ran(output[-1]) == {"plan"}
-    project.write_params(project.read_params() | {"execution": {"backend": "loky", "workers": 1}})
-    assert newly_trained(project, output) == []
+    trained, output = newly_trained(project)
+    assert (trained, ran(output)) == ([], {"plan"})
     content = project.read_params()
     content["cases"]["ex4"]["title"] = "Another title"
     project.write_params(content)
-    assert newly_trained(project, output) == []
-    assert ran(output[-1]) == {"plan", "evaluate@ex4", "report"}
+    trained, output = newly_trained(project)
+    assert (trained, ran(output)) == ([], {"plan", "evaluate@ex4", "report"})
     assert "Another title" in (project.folder / "reports/index.html").read_text(encoding="utf-8")
 
 
@@ -67,15 +63,15 @@ def test_an_edit_of_a_fix_trains_the_runs_that_contain_it(project: Project) -> N
     content = project.read_params()
     content["cases"]["ex4"]["fixes"]["adam"]["set"]["optimizer"]["learning_rate"] = 0.002
     project.write_params(content)
-    assert sorted(newly_trained(project, [])) == [(point(project), 0), (point(project), 1)]
+    trained, _ = newly_trained(project, "train@ex4")
+    assert trained == [(point(project), 0), (point(project), 1)]
     assert before != point(project)
 
 
 def test_a_new_seed_trains_itself_and_an_old_one_is_removed(project: Project) -> None:
     project.write_params(project.read_params() | {"seeds": [1, 2]})
-    assert sorted(newly_trained(project, [])) == sorted(
-        (folder, 2) for folder in ("as_posted", "diverged", point(project))
-    )
+    trained, _ = newly_trained(project, "train@ex4")
+    assert trained == [(folder, 2) for folder in ("as_posted", "diverged", point(project))]
     assert {path.name for path in (project.folder / "runs/ex4/as_posted").iterdir()} == {"seed_1.npz", "seed_2.npz"}
 
 
@@ -85,33 +81,20 @@ def test_a_new_name_trains_nothing_and_an_old_name_leaves_nothing(project: Proje
     variants["with_adam"] = {"fixes": ["adam"]}
     del variants["diverged"]
     project.write_params(content)
-    assert newly_trained(project, []) == []
+    assert newly_trained(project)[0] == []
     assert {path.name for path in (project.folder / "runs/ex4").iterdir()} == {"as_posted", "with_adam", "zeros_10"}
     outs = project.contents("configs", "reports", "runs", "baselines")
     assert not [path for path in outs if "diverged" in path]
     assert "reports/metrics/ex4/with_adam.json" in outs
 
 
-def test_a_case_that_is_removed_leaves_nothing(short: Project, tmp_path: Path) -> None:
-    project = copy_of(short, tmp_path / "project")
-    content = project.read_params()
-    del content["cases"]["mnist"]
-    project.write_params(content)
-    assert newly_trained(project, []) == []
-    # Only `fetch` writes data/raw.
-    outs = project.contents("configs", "data/prepared", "reports", "runs", "baselines")
-    assert [path for path in outs if "mnist" in path] == []
-
-
 def test_an_edit_that_is_taken_back_needs_no_training(project: Project) -> None:
-    content = project.read_params()
     edited = project.read_params()
     edited["cases"]["ex4"]["as_posted"]["epochs"] = 3
     project.write_params(edited)
-    assert len(newly_trained(project, [])) > 0
-    project.write_params(content)
+    assert newly_trained(project, "train@ex4")[0]
     project.succeed("git", "checkout", "--quiet", ".")
     project.dvc("checkout")
-    assert newly_trained(project, []) == []
+    trained, output = newly_trained(project)
+    assert (trained, ran(output)) == ([], set())
     assert project.git_status() == ""
-    assert os.listdir(project.folder / "runs") == ["ex4"]  # noqa: PTH208

@@ -5,7 +5,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 import terminal
 from project import N_RUNS, OUTS, VARIANTS, Project, copy_of
 from ruamel.yaml import YAML
@@ -18,28 +17,17 @@ def ran(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE))
 
 
-@pytest.fixture(scope="module")
-def said(short: Project) -> str:
-    """Return what the first `dvc repro` printed."""
-    return Path(f"{short.folder}.said").read_text(encoding="utf-8")
-
-
-def test_dvc_lock_holds_every_stage_of_every_case(short: Project) -> None:
+def test_every_stage_runs_and_every_run_is_trained_once_and_has_one_file(short: Project) -> None:
     declared = YAML(typ="safe").load(short.folder / "dvc.yaml")["stages"]
-    expected = {
+    assert YAML(typ="safe").load(short.folder / "dvc.lock")["stages"].keys() == {
         f"{name}@{case}" if case else name
         for name, stage in declared.items()
         for case in (VARIANTS if "foreach" in stage else [""])
     }
-    assert YAML(typ="safe").load(short.folder / "dvc.lock")["stages"].keys() == expected
-
-
-def test_every_run_is_trained_once_and_has_one_file(short: Project) -> None:
     trained = short.trained()
     assert len(trained) == len(set(trained)) == sum(N_RUNS.values())
     paths = {str(path.relative_to(short.folder)) for path in short.folder.glob("runs/*/*/*")}
     assert paths == {f"runs/{case}/{folder}/seed_{seed}.npz" for case, folder, seed in trained}
-    assert {"as_posted", *VARIANTS["mnist"]} <= {folder for case, folder, _ in trained if case == "mnist"}
 
 
 def test_the_figures_of_the_post_come_out_to_the_printed_digit(short: Project) -> None:
@@ -51,15 +39,12 @@ def test_the_figures_of_the_post_come_out_to_the_printed_digit(short: Project) -
 
 def test_a_run_that_diverges_is_counted_and_stops_no_stage(short: Project) -> None:
     variants = files.read_json(short.folder / "reports/results/ex4.json")["variants"]
-    # The share of the runs.
-    assert {variant["name"]: variant["diverged"] for variant in variants} == {
-        "as_posted": 0,
-        "diverged": 1,
-        "zeros_10": 0,
-    }
+    shares = {variant["name"]: variant["diverged"] for variant in variants}
+    assert shares == {"as_posted": 0, "diverged": 1, "zeros_10": 0}
 
 
-def test_in_a_pipe_every_stage_says_in_plain_lines_what_it_wrote(said: str) -> None:
+def test_in_a_pipe_stages_say_in_plain_lines_what_they_wrote_all_accuracies_and_where_to_look(short: Project) -> None:
+    said = Path(f"{short.folder}.said").read_text(encoding="utf-8")
     assert not set("\x1b\r") & set(said)
     assert not terminal.NOISE.search(said)
     wrote = {line.split()[1].rstrip(":") for line in said.splitlines() if line.startswith("wrote ")}
@@ -68,9 +53,6 @@ def test_in_a_pipe_every_stage_says_in_plain_lines_what_it_wrote(said: str) -> N
     for folder in ("as_posted", "fixed"):
         for seed in (0, 1):
             assert len(re.findall(rf"^mnist {folder} seed {seed}: accuracy train ", said, re.MULTILINE)) == 1
-
-
-def test_at_the_end_there_are_all_accuracies_and_where_to_look(said: str, short: Project) -> None:
     _, _, end = said.partition("> python -m stages track\n")
     for case in VARIANTS:
         for variant in files.read_json(short.folder / f"reports/results/{case}.json")["variants"]:

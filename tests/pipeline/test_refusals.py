@@ -7,8 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,27 +20,20 @@ FAULTS = Path(__file__).parents[1] / "faults"
 Damage = Callable[[bytes], bytes]
 
 
-def flipped(share: float) -> Damage:
-    """Return a damage that flips one bit of the byte at `share` of the content."""
-
-    def damage(content: bytes) -> bytes:
-        place = int(share * (len(content) - 1))
-        return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-
-    return damage
+def flipped(content: bytes) -> bytes:
+    """Flip one bit in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-TEXT: Mapping[str, Damage] = {
-    "emptied": lambda content: b"",
-    "cut": lambda content: content[: len(content) // 2],
+DAMAGES: dict[str, Damage] = {"emptied": lambda content: b"", "cut": lambda content: content[: len(content) // 2]}
+TEXT = DAMAGES | {
     "not text": lambda content: content[:20] + b"\xff\x00" + content[22:],
     "other JSON": lambda content: b"[1]\n",
 }
-ARCHIVE: Mapping[str, Damage] = {
-    "emptied": lambda content: b"",
-    "cut": lambda content: content[: len(content) // 2],
+ARCHIVE = DAMAGES | {
     "cut by a byte": lambda content: content[:-1],
-    **{f"a bit flipped at {share:.0%}": flipped(share) for share in (0, 0.2, 0.5, 0.8)},
+    "a bit flipped": flipped,
     "another archive": lambda content: files.archive_bytes({"a": [1]}),
 }
 READ = {
@@ -95,11 +87,10 @@ def test_a_missing_file_is_refused_by_its_path_in_one_line(here: Path) -> None:
     path = Path("runs/ex4/as_posted/seed_1.npz")
     content = path.read_bytes()
     path.unlink()
-    command = [sys.executable, "-m", "stages", "evaluate", "ex4"]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    with pytest.raises(UserError) as caught:
+        importlib.import_module("stages.evaluate").main("ex4")
     path.write_bytes(content)
-    assert ended.returncode == 1
-    assert ended.stderr == f"error: {path} is missing; run `dvc repro`, which makes it\n"
+    assert str(caught.value) == f"{path} is missing; run `dvc repro`, which makes it"
 
 
 def test_dvc_repro_trains_a_damaged_run_again(shortest: Project, tmp_path: Path) -> None:
@@ -118,9 +109,7 @@ def project(shortest: Project, tmp_path: Path) -> Project:
     return copy_of(shortest, tmp_path / "project")
 
 
-@pytest.mark.parametrize(
-    "stage", ["fetch", "plan", "prepare ex4", "train ex4", "baseline ex4", "evaluate ex4", "report"]
-)
+@pytest.mark.parametrize("stage", ["fetch", "train ex4", "evaluate ex4", "report"])
 def test_a_disk_that_gets_full_is_told_in_one_line(project: Project, stage: str) -> None:
     if stage == "train ex4":
         (project.folder / "runs/ex4/as_posted/seed_0.npz").unlink()
@@ -135,13 +124,6 @@ def test_a_disk_that_gets_full_is_told_in_one_line(project: Project, stage: str)
     assert f": {os.strerror(errno.EFBIG)}; " in line
 
 
-def mounted(project: Project, mount: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run `command` in the project, after the shell command `mount` for this process alone."""
-    if project.run("unshare", "--mount", "mount", "-t", "tmpfs", "none", "configs").returncode:
-        pytest.skip("this user may not mount a file system")
-    return project.run("unshare", "--mount", "sh", "-ec", f'{mount}; cd "$PWD"; exec "$@"', "sh", *command)
-
-
 @pytest.mark.parametrize(
     ("mount", "reason"),
     [
@@ -150,7 +132,10 @@ def mounted(project: Project, mount: str, *command: str) -> subprocess.Completed
     ],
 )
 def test_a_folder_without_room_or_leave_to_write_is_told_in_one_line(project: Project, mount: str, reason: str) -> None:
-    ended = mounted(project, mount, "python", "-m", "stages", "plan")
+    if project.run("unshare", "--mount", "mount", "-t", "tmpfs", "none", "configs").returncode:
+        pytest.skip("this user may not mount a file system")
+    # For this process alone.
+    ended = project.run("unshare", "--mount", "sh", "-ec", f'{mount}; cd "$PWD"; exec python -m stages plan')
     assert ended.returncode == 1, ended.stdout + ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: configs/")
