@@ -7,7 +7,6 @@ It is the same under every supported Python.
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,17 +18,11 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from stages.base import processor
+from stages.data import mnist
 
 ROOT = Path(__file__).parents[1]
 CONFIGURED = ("dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "requirements.lock")
 OUTS = ("baselines", "configs", "data", "reports", "runs")
-MNIST_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-
 # The one fix that each case keeps, and its variants.
 FIXES = {"mnist": "softmax_output", "ex4": "adam"}
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -144,24 +137,19 @@ class Project:
 def write_mnist(raw: Mapping[str, np.ndarray], folder: Path) -> Path:
     """Write `raw` to `folder` as the four IDX files that `fetch` takes from WHICHFIX_MNIST_DIR."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, file in MNIST_FILES.items():
-        array = np.ascontiguousarray(raw[name], np.uint8)
-        header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-        (folder / file).write_bytes(header + array.tobytes())
+    for name, array in mnist.ARRAY_OF_FILE.items():
+        (folder / name).write_bytes(mnist.idx_bytes(raw[array]))
     return folder
 
 
 def make(
     folder: Path,
-    mnist: Path,
+    idx_files: Path,
     content: Mapping[str, Any],
     environment: Mapping[str, str] | None = None,
     umask: int = -1,
 ) -> Project:
-    """Return a repository in `folder` with `content` as its params.yaml, committed, in which nothing has run yet.
-
-    `mnist` is the folder of the IDX files.
-    """
+    """Return a repository in `folder` with `content` as its params.yaml, committed, in which nothing has run yet."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=ignored, dirs_exist_ok=True)
     shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
@@ -169,7 +157,7 @@ def make(
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     variables = plain_environment() if environment is None else environment
-    project = Project(folder, {**variables, "WHICHFIX_MNIST_DIR": str(mnist)}, umask)
+    project = Project(folder, {**variables, "WHICHFIX_MNIST_DIR": str(idx_files)}, umask)
     project.write_params(content)
     project.succeed("git", "init", "--quiet")
     project.commit()
@@ -196,8 +184,8 @@ def connected(environment: Mapping[str, str]) -> dict[str, str]:
 def main() -> None:
     """Run the pipeline and print its dvc.lock."""
     with TemporaryDirectory() as folder, np.load(sys.argv[1]) as raw:
-        mnist = write_mnist(raw, Path(folder, "mnist"))
-        project = make(Path(folder, "repository"), mnist, short_content(ROOT / "params.yaml"))
+        idx_files = write_mnist(raw, Path(folder, "mnist"))
+        project = make(Path(folder, "repository"), idx_files, short_content(ROOT / "params.yaml"))
         project.dvc("repro")
         print((project.folder / "dvc.lock").read_text(encoding="utf-8"), end="")
 

@@ -53,9 +53,7 @@ def test_dvc_lock_and_every_out_are_the_same(shortest: Project, odd: tuple[Proje
     assert odd[0].succeed("git", "write-tree") == shortest.succeed("git", "write-tree")
 
 
-def test_mlflow_holds_the_same_runs_in_a_store_inside_the_clone(
-    shortest: Project, odd: tuple[Project, str], tmp_path: Path
-) -> None:
+def test_mlflow_holds_the_same_runs_in_a_store_inside_the_clone(shortest: Project, odd: tuple[Project, str]) -> None:
     assert store(odd[0]) == store(shortest)
     runs, metrics, champions = store(shortest)
     assert len(runs) > 5
@@ -63,21 +61,16 @@ def test_mlflow_holds_the_same_runs_in_a_store_inside_the_clone(
     assert {status for _, status, _ in runs} == {"FINISHED"}
     assert champions
     # Nothing lies beside the repository, where a path that is cut at `?` or `#` would lead.
-    beside = {path.name for path in odd[0].folder.parent.iterdir()} | {
-        path.name for path in odd[0].folder.parents[1].iterdir()
-    }
-    assert beside == {"repository", "temporary files", ODD}
+    places = odd[0].folder.parents[:2]
+    assert {path.name for place in places for path in place.iterdir()} == {"repository", "temporary files", ODD}
 
 
-def test_track_finds_its_runs_again(odd: tuple[Project, str]) -> None:
+def test_track_finds_its_runs_again_and_no_stage_complains(odd: tuple[Project, str]) -> None:
     before = store(odd[0])
     ended = odd[0].stage("track")
     assert ended.returncode == 0, ended.stderr
     assert "up to date" in ended.stdout
     assert store(odd[0]) == before
-
-
-def test_no_stage_complains(odd: tuple[Project, str]) -> None:
     for complaint in ("Traceback", "Error", "error", "Exception", "UserWarning"):
         assert complaint not in odd[1]
 

@@ -5,14 +5,12 @@ import socket
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
 from dvc.config import Config
 from project import Project, copy_of
 
 BLOCKED = Path(__file__).parents[1] / "blocked"
 # Attributes of HTML and SVG from which a browser loads something.
 LOADING = {"action", "background", "cite", "data", "formaction", "href", "poster", "src", "srcset", "xlink:href"}
-CONNECT = "import socket; socket.create_connection(('127.0.0.1', 9), timeout=1)"
 IN_WORKERS = """
 import socket
 from joblib import Parallel, delayed
@@ -27,9 +25,8 @@ def test_neither_a_stage_nor_dvc_opens_a_connection(shortest: Project, connectio
     assert (shortest.folder / "reports/index.html").is_file()
 
 
-@pytest.mark.parametrize("program", [CONNECT, IN_WORKERS])
-def test_a_connection_would_be_seen(shortest: Project, program: str, tmp_path: Path) -> None:
-    assert shortest.run("python", "-c", program, CONNECTIONS=str(tmp_path / "notes")).returncode != 0
+def test_a_connection_would_be_seen(shortest: Project, tmp_path: Path) -> None:
+    assert shortest.run("python", "-c", IN_WORKERS, CONNECTIONS=str(tmp_path / "notes")).returncode != 0
     assert ": socket." in (tmp_path / "notes").read_text(encoding="utf-8")
 
 
@@ -54,14 +51,17 @@ def test_dvc_sends_no_analytics_and_asks_for_no_updates(root: Path) -> None:
 
 
 class Loads(HTMLParser):
-    """Every address from which a page, its style sheets or its pictures would load. Links are no such addresses."""
+    """The addresses from which a page, its style sheets or its pictures would load. Links are no such addresses."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.addresses: list[str] = []
-        self.styles: list[str] = []
         self.element = ""
         self.feed(text)
+
+    def add_style(self, style: str) -> None:
+        assert "@import" not in style
+        self.addresses += re.findall(r"url\(['\"]?([^)]*)", style)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.element = tag
@@ -69,18 +69,15 @@ class Loads(HTMLParser):
             if name in LOADING and tag != "a":
                 self.addresses.append(value or "")
             if name == "style":
-                self.styles.append(value or "")
+                self.add_style(value or "")
             assert name != "http-equiv"
 
     def handle_data(self, data: str) -> None:
         if self.element == "style":
-            self.styles.append(data)
+            self.add_style(data)
 
 
 def test_the_report_loads_nothing(short: Project) -> None:
     for name in ("index.html", "figure.svg"):
         page = Loads((short.folder / "reports" / name).read_text(encoding="utf-8"))
         assert [address for address in page.addresses if not address.startswith(("data:", "#"))] == []
-        for style in page.styles:
-            assert "@import" not in style
-            assert all(address.startswith("#") for address in re.findall(r"url\(['\"]?([^)]*)", style))
