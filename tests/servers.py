@@ -43,19 +43,15 @@ def server(command: Sequence[str], folder: Path, **options: Any) -> Iterator[sub
         sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-3000:])
         raise
     finally:
-        kill(process)
+        # With the processes that the server started.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a server and the processes that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    """Wait for `ready`. Fail if that takes long, or if `process` ends before."""
-    end = time.monotonic() + START
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[Any] | None = None, seconds: float = START) -> None:
+    """Wait for `ready`. Fail if that takes more than `seconds`, or if `process` ends before."""
+    end = time.monotonic() + seconds
     while not ready():
         assert process is None or process.poll() is None, process.args
         assert time.monotonic() < end, "it takes too long"
@@ -92,23 +88,12 @@ def dask_scheduler(folder: Path) -> Iterator[str]:
 def dask_worker(
     address: str,
     folder: Path,
-    *options: str,
     code: Path = ROOT,
     environment: Mapping[str, str] = PLAIN | processor.SETTINGS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a worker of one thread with a nanny, which restarts it. It imports the project in `code`."""
-    command = [
-        sys.executable,
-        "-m",
-        "distributed.cli.dask_worker",
-        address,
-        "--host",
-        "127.0.0.1",
-        "--nthreads",
-        "1",
-        "--no-dashboard",
-    ]
-    command += ["--local-directory", str(folder), "--death-timeout", str(START), *options]
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1", "--nthreads", "1"]
+    command += ["--no-dashboard", "--local-directory", str(folder), "--death-timeout", str(START)]
     with server(command, folder, env={**environment, "PYTHONPATH": str(code)}) as process:
         yield process
 

@@ -8,25 +8,33 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 from project import N_RUNS, OUTS, Project, copy_of
 
 FAULTS = Path(__file__).parents[1] / "faults"
-# From the last to the first, so that each stage still has its deps when the stages before it are killed.
-STAGES = ("track", "report", "evaluate@ex4", "train@ex4", "baseline@ex4", "prepare@ex4", "fetch", "plan")
+# From the last to the first, so that each stage still has its deps when the stages before it are killed. With each, one
+# of its last moments.
+STAGES = {
+    "track": 60,
+    "report": 4,
+    "evaluate@ex4": 27,
+    "train@ex4": 22,
+    "baseline@ex4": 4,
+    "prepare@ex4": 1,
+    "fetch": 5,
+    "plan": 9,
+}
 # Where a stage may leave nothing.
 IGNORED = (".git", ".dvc/cache", ".dvc/tmp", "mlflow.db", "mlruns", "runs.log", ".mlflow")
 # What DVC says if another process holds the lock of its repository or of a path.
 BUSY = ("Unable to acquire lock", "is busy")
 
-# The number of moments of each stage, counted once.
-MOMENTS: dict[str, int] = {}
 
 RUNS = """
     SELECT runs.name, status, experiments.name FROM runs JOIN experiments USING (experiment_id)
@@ -60,19 +68,16 @@ def state(project: Project) -> dict[str, Any]:
     }
 
 
-def prepared_copy(shortest: Project, folder: Path) -> Project:
+@pytest.fixture(scope="module")
+def project(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a copy of the finished project that has a folder of its own for temporary files."""
+    folder = tmp_path_factory.mktemp("kills")
     project = copy_of(shortest, folder / "project")
     (folder / "tmp").mkdir()
     variables = {"TMPDIR": str(folder / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
     project = Project(project.folder, {**project.environment, **variables})
     project.dvc("repro")  # makes the MLflow store anew, whose artifacts have moved
     return project
-
-
-@pytest.fixture(scope="module")
-def project(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return prepared_copy(shortest, tmp_path_factory.mktemp("kills"))
 
 
 @pytest.fixture(scope="module")
@@ -95,38 +100,25 @@ def undo(project: Project, stage: str) -> None:
             path.unlink()
 
 
-def run_stage(project: Project, stage: str, **fault: Any) -> list[str]:
-    """Run `stage` by DVC, break it as `fault` says, and return the moments that were noted."""
+def run_stage(project: Project, stage: str, **fault: Any) -> int:
+    """Run `stage` from nothing by DVC, break it as `fault` says, and return the number of moments before that."""
+    undo(project, stage)
     log = project.folder.parent / "moments"
     log.unlink(missing_ok=True)
     command = ["-m", "stages", *stage.split("@")]
     variables = {"FAULT": json.dumps({"command": command, "log": str(log), **fault}), "PYTHONPATH": str(FAULTS)}
     ended = project.run("python", "-m", "dvc", "repro", "--force", "--single-item", stage, **variables)
     moments = log.read_text(encoding="utf-8").splitlines()
-    if fault:
-        assert "struck" in moments, ended.stdout + ended.stderr
-        assert ended.returncode != 0
-    else:
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-    return moments
+    assert ("struck" in moments) == bool(fault), ended.stdout + ended.stderr
+    assert (ended.returncode != 0) == bool(fault), ended.stdout + ended.stderr
+    return len(moments)
 
 
-def moments_of(project: Project, stage: str) -> int:
-    """Return how many moments `stage` has from nothing."""
-    if stage not in MOMENTS:
-        undo(project, stage)
-        MOMENTS[stage] = len(run_stage(project, stage))
-    return MOMENTS[stage]
-
-
-@pytest.mark.parametrize(("share", "how"), [(0.0, "kill"), (0.5, "cut"), (1.0, "kill")])
-def test_dvc_repro_alone_mends_what_killed_stages_leave(
-    project: Project, whole: dict[str, Any], share: float, how: str
-) -> None:
-    for stage in STAGES:
-        number = round(share * (moments_of(project, stage) - 1))
-        undo(project, stage)
-        run_stage(project, stage, moment=number, how=how)
+@pytest.mark.parametrize("how", ["cut", "kill"])
+def test_dvc_repro_alone_mends_what_killed_stages_leave(project: Project, whole: dict[str, Any], how: str) -> None:
+    for stage, last in STAGES.items():
+        # In the middle of the first file, or just before the last one.
+        run_stage(project, stage, moment=0 if how == "cut" else last, how=how)
     project.dvc("repro")
     assert state(project) == whole
 
@@ -136,29 +128,21 @@ def test_dvc_repro_alone_mends_what_killed_stages_leave(
 def test_dvc_repro_alone_mends_a_stage_that_is_killed_at_any_moment(
     project: Project, whole: dict[str, Any], stage: str
 ) -> None:
-    n_moments = moments_of(project, stage)
+    last = run_stage(project, stage) - 1
     project.dvc("repro")
-    chosen = sorted({round(place * (n_moments - 1) / 7) for place in range(8)})
-    assert len(chosen) > 2
-    for number in chosen:
+    for moment in sorted({round(place * last / 7) for place in range(8)}):
         for how in ("kill", "cut"):
-            undo(project, stage)
-            run_stage(project, stage, moment=number, how=how)
+            run_stage(project, stage, moment=moment, how=how)
             project.dvc("repro")
-            assert state(project) == whole, (stage, number, how)
+            assert state(project) == whole, (stage, moment, how)
 
 
 def test_completed_runs_are_not_trained_again(project: Project, whole: dict[str, Any]) -> None:
-    undo(project, "train@ex4")
-    moments = run_stage(project, "train@ex4")
-    opened = [number for number, line in enumerate(moments) if line.startswith("open runs/")]
-    assert len(opened) == N_RUNS["ex4"]
-    undo(project, "train@ex4")
     before = len(project.trained())
-    run_stage(project, "train@ex4", moment=opened[4], how="cut")
+    # While the first run of the third folder is written, after two runs of each folder before it.
+    run_stage(project, "train@ex4", below=["runs/ex4/p-"], moment=1, how="cut")
     completed = project.trained()[before:]
     assert len(completed) == 4
-    assert (project.folder / "runs" / "ex4").is_dir()
     project.dvc("repro")
     again = project.trained()[before + 4 :]
     assert len(again) == N_RUNS["ex4"] - 4
@@ -186,25 +170,11 @@ def processes_of(folder: Path) -> list[int]:
     """Return the processes that work in `folder`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (
-                process.joinpath("cwd").readlink() == folder
-                and "(zombie)" not in process.joinpath("status").read_text()
-            ):
+        with suppress(OSError):  # it has ended meanwhile, or belongs to somebody else
+            ended = "(zombie)" in process.joinpath("status").read_text()
+            if process.joinpath("cwd").readlink() == folder and not ended:
                 found.append(int(process.name))
-        except OSError:
-            continue  # it has ended meanwhile, or belongs to somebody else
     return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether `condition` comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def trains(process: int) -> bool:
@@ -220,7 +190,10 @@ def trains(process: int) -> bool:
 
 @contextmanager
 def training(shortest: Project, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a stage `train` that would take hours, and wait until both of its workers train."""
+    """Start a stage `train` that would take hours, and wait until both of its workers train.
+
+    After the block, the workers must be gone.
+    """
     project = copy_of(shortest, folder)
     content = project.read_params()
     content["execution"] = {"backend": "loky", "workers": 2}
@@ -231,18 +204,12 @@ def training(shortest: Project, folder: Path) -> Iterator[subprocess.Popen[str]]
     options: dict[str, Any] = {"cwd": folder, "env": project.environment, "text": True, "start_new_session": True}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as stage:
         try:
-            started = wait_until(lambda: sum(map(trains, processes_of(folder))) >= 2 or stage.poll() is not None, 120)
-            assert started
-            assert stage.poll() is None
+            servers.wait_until(lambda: sum(map(trains, processes_of(folder))) >= 2, stage)
             yield stage
+            servers.wait_until(lambda: not processes_of(folder), seconds=5)
         finally:
             for process in processes_of(folder):
                 os.kill(process, signal.SIGKILL)
-
-
-def shared_memory(process: int) -> list[str]:
-    """Return what joblib keeps in shared memory for a process."""
-    return [path.name for path in Path("/dev/shm").iterdir() if re.search(rf"[-_]{process}[-_]", path.name)]
 
 
 @pytest.mark.usefixtures("limited")
@@ -250,8 +217,8 @@ def test_the_workers_of_a_stage_that_is_killed_end_with_it(shortest: Project, tm
     with training(shortest, tmp_path / "project") as stage:
         stage.kill()
         stage.wait()
-        assert wait_until(lambda: not processes_of(tmp_path / "project"), 5)
-        assert shared_memory(stage.pid) == []
+    # joblib's files in shared memory have the number of the process in their names.
+    assert not [path for path in Path("/dev/shm").iterdir() if re.search(rf"[-_]{stage.pid}[-_]", path.name)]
 
 
 @pytest.mark.usefixtures("limited")
@@ -259,7 +226,6 @@ def test_ctrl_c_ends_a_stage_and_its_workers_without_a_traceback(shortest: Proje
     with training(shortest, tmp_path / "project") as stage:
         os.killpg(stage.pid, signal.SIGINT)
         _, said = stage.communicate(timeout=20)
-        assert wait_until(lambda: not processes_of(tmp_path / "project"), 5)
     assert stage.returncode in (130, -signal.SIGINT)
     assert said == ""
 
@@ -269,6 +235,5 @@ def test_a_worker_that_is_killed_ends_the_stage_in_one_line(shortest: Project, t
     with training(shortest, tmp_path / "project") as stage:
         os.kill(next(filter(trains, processes_of(tmp_path / "project"))), signal.SIGKILL)
         _, said = stage.communicate(timeout=20)
-        assert wait_until(lambda: not processes_of(tmp_path / "project"), 5)
     assert stage.returncode == 1
     assert re.fullmatch(r"error: a worker was killed, probably for lack of memory; .*execution\.workers.*\n", said)
