@@ -4,20 +4,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from samples import ONE_SIGMOID, TNC, as_bytes, dataset, network
-from scipy.optimize import approx_fprime, minimize
+from samples import ONE_SIGMOID, TNC, as_bytes, bits, dataset, network
+from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
-from stages.config import load
 from stages.config.network import Network
-from stages.config.schema import MnistData
-from stages.data import mnist
 from stages.data.prepared import Prepared
 from stages.training import losses
 from stages.training import model as models
@@ -31,35 +27,25 @@ ADAM = {"name": "adam", "learning_rate": 0.01}
 SIGMOIDS = {"output_activation": "sigmoid"}
 UNIFORM = {"initializer": {"name": "uniform", "limit": 0.4}}
 
-# Every loss that a network can name, under each version of Keras, with each output that it is used with.
-LOSSES: dict[str, dict[str, Any]] = {
-    "binary_2.2": ONE_SIGMOID,
-    "binary_3": ONE_SIGMOID | {"keras_semantics": "3"},
-    "categorical_2.2_of_sigmoids": SIGMOIDS | {"loss": "categorical_crossentropy"},
-    "categorical_3_of_sigmoids": SIGMOIDS | {"loss": "categorical_crossentropy", "keras_semantics": "3"},
-    "categorical_2.2": {"loss": "categorical_crossentropy"},
-    "categorical_3": {"loss": "categorical_crossentropy", "keras_semantics": "3"},
-    "sparse_2.2": {"loss": "sparse_categorical_crossentropy"},
-    "sparse_3": {"loss": "sparse_categorical_crossentropy", "keras_semantics": "3"},
-    "summed": SIGMOIDS | {"loss": "summed_binary_crossentropy"},
-}
 # Not ReLU: the outputs for an input that reaches no unit are the biases. Adam moves these by one rate, so that rounding
 # would decide which is the largest.
 GENTLE_ADAM = {"optimizer": ADAM, "hidden_activation": "tanh"}
-# Every loss and initializer, and every optimizer with and without a penalty.
-TRAININGS = {
-    "binary_2.2-sgd-l2": LOSSES["binary_2.2"] | {"optimizer": SGD, "l2": 0.01},
-    "binary_3-adam": LOSSES["binary_3"] | {"optimizer": ADAM},
-    "categorical_2.2_of_sigmoids-sgd-l2": LOSSES["categorical_2.2_of_sigmoids"] | {"optimizer": SGD, "l2": 0.01},
-    "categorical_3_of_sigmoids-adam": LOSSES["categorical_3_of_sigmoids"] | GENTLE_ADAM,
-    "categorical_2.2-adam-l2": LOSSES["categorical_2.2"] | GENTLE_ADAM | {"l2": 0.01},
-    "categorical_3-sgd-uniform": LOSSES["categorical_3"] | UNIFORM | {"optimizer": SGD},
-    "sparse_2.2-adam": LOSSES["sparse_2.2"] | GENTLE_ADAM,
+CATEGORICAL = {"loss": "categorical_crossentropy"}
+KERAS_3 = {"keras_semantics": "3"}
+# Every loss under each version of Keras, every initializer, and every optimizer with and without a penalty.
+TRAININGS: dict[str, dict[str, Any]] = {
+    "binary_2.2-sgd-l2": ONE_SIGMOID | {"optimizer": SGD, "l2": 0.01},
+    "binary_3-adam": ONE_SIGMOID | KERAS_3 | {"optimizer": ADAM},
+    "categorical_2.2_of_sigmoids-sgd-l2": SIGMOIDS | CATEGORICAL | {"optimizer": SGD, "l2": 0.01},
+    "categorical_3_of_sigmoids-adam": SIGMOIDS | CATEGORICAL | KERAS_3 | GENTLE_ADAM,
+    "categorical_2.2-adam-l2": CATEGORICAL | GENTLE_ADAM | {"l2": 0.01},
+    "categorical_3-sgd-uniform": CATEGORICAL | KERAS_3 | UNIFORM | {"optimizer": SGD},
+    "sparse_2.2-adam": GENTLE_ADAM,
     "sparse_2.2-sgd-two_scaled_layers": {"optimizer": SGD, "hidden_units": [6, 5]}
     | {"hidden_activation": "tanh", "input_scale": 0.25},
-    "sparse_3-sgd-l2": LOSSES["sparse_3"] | {"optimizer": SGD, "l2": 0.01},
-    "summed-adam-l2": LOSSES["summed"] | GENTLE_ADAM | {"l2": 0.01},
-    "full_batch": LOSSES["categorical_2.2_of_sigmoids"] | {"optimizer": SGD, "batch_size": 5000, "epochs": 3},
+    "sparse_3-sgd-l2": KERAS_3 | {"optimizer": SGD, "l2": 0.01},
+    "summed-adam-l2": SIGMOIDS | {"loss": "summed_binary_crossentropy"} | GENTLE_ADAM | {"l2": 0.01},
+    "full_batch": SIGMOIDS | CATEGORICAL | {"optimizer": SGD, "batch_size": 5000, "epochs": 3},
     "no_short_batch": GENTLE_ADAM | {"batch_size": 14, "epochs": 2},
 }
 
@@ -132,23 +118,11 @@ def test_the_loop_learns_and_reports_what_model_fit_does(settings: dict[str, Any
     check_against_fit(network(**settings), dataset())
 
 
-# Two whole parts, two and a short one, and a batch of each size in one epoch.
-@pytest.mark.parametrize(
-    ("n_examples", "batch_size"), [(2 * PART, 5000), (2 * PART + 9, 5000), (2 * PART + 9, 2 * PART)]
-)
+# Two parts and a short one, and a batch of each size in one epoch.
+@pytest.mark.parametrize(("n_examples", "batch_size"), [(2 * PART + 9, 5000), (2 * PART + 9, 2 * PART)])
 def test_a_batch_that_is_summed_in_parts_teaches_what_a_whole_one_does(n_examples: int, batch_size: int) -> None:
-    settings = LOSSES["categorical_2.2_of_sigmoids"] | {"optimizer": SGD, "l2": 0.5, "batch_size": batch_size}
+    settings = SIGMOIDS | CATEGORICAL | {"optimizer": SGD, "l2": 0.5, "batch_size": batch_size}
     check_against_fit(network(**settings), dataset(n_examples))
-
-
-def test_mnist_as_posted_prints_the_digits_of_the_post_from_epoch_2_on(
-    root: Path, raw_mnist: dict[str, np.ndarray]
-) -> None:
-    case = load.read(root / "params.yaml").cases["mnist"]
-    assert isinstance(case.data, MnistData)
-    data = Prepared(*mnist.split(raw_mnist, case.data.validation_split), 10, 28, "rows", "")
-    history = Trainer(case.as_posted.model_copy(update={"epochs": 2}), data).run(0).history
-    assert [f"{figure:.4f}" for figure in history[1]] == ["-55.0284", "0.1141", "-55.1361", "0.1088"]
 
 
 def forward(weights: Mapping[str, np.ndarray], x: np.ndarray, *, sigmoid: bool) -> NDArray[np.float64]:
@@ -189,7 +163,6 @@ def test_a_history_has_a_row_per_epoch_and_ends_with_the_final_validation_figure
     trainer.run(1, told.append)
     assert told == [1, 2, 3]
     assert run.history.shape == (3, 4)
-    assert run.history.dtype == np.float64
     assert run.history[-1, 2:].tolist() == [run.losses["validation"], run.scores["validation"]]
     # 70 examples are four batches of 16 and a short one.
     assert run.steps == 15
@@ -213,26 +186,22 @@ def test_one_unit_answers_1_above_a_half_and_else_0_with_the_confidence_of_that_
     np.testing.assert_allclose(run.confidence, np.maximum(outputs, 1 - outputs), rtol=1e-5)
     assert run.scores["test"] == np.mean((outputs > 0.5) == data.y["test"])
     # Keras rounds an output of exactly a half to 0.
-    for layer in models.dense_layers(trainer.model):
-        layer.kernel.assign(layer.kernel * 0)
-        layer.bias.assign(layer.bias * 0)
+    for weights in trainer.model.weights:
+        weights.assign(weights * 0)
     _, _, predicted, confidence = trainer._evaluate("test")
     assert not predicted.any()
     assert (confidence == 0.5).all()
-    models.dense_layers(trainer.model)[-1].bias.assign([-2.0])
-    np.testing.assert_allclose(trainer._evaluate("test")[3], expit(2), rtol=1e-6)
-
-
-def bits(run: Run) -> list[Any]:
-    arrays = [run.history, *run.weights.values(), *run.predicted.values()]
-    confidence = run.confidence.tobytes() if run.confidence is not None else None
-    return [run.losses, run.scores, confidence, [array.tobytes() for array in arrays]]
 
 
 def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Trainer, run: Run) -> None:
     assert bits(trainer.run(6)) != bits(run)
     assert bits(trainer.run(5)) == bits(run)
-    assert bits(Trainer(trainer.network, dataset()).run(5)) == bits(run)
+    other = dataset()
+    other = replace(other, x={split: x[::-1].copy() for split, x in other.x.items()})
+    trainer.load(other)
+    assert bits(trainer.run(5)) == bits(Trainer(trainer.network, other).run(5)) != bits(run)
+    trainer.load(dataset())
+    assert bits(trainer.run(5)) == bits(run)
 
 
 @pytest.mark.parametrize(
@@ -246,47 +215,41 @@ def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Tr
 def test_a_configured_trainer_gives_the_bits_of_a_new_one(before: dict[str, Any], after: dict[str, Any]) -> None:
     trainer = Trainer(network(**before), dataset())
     first = bits(trainer.run(3))
-    for settings in (after, before):
-        trainer.configure(network(**settings))
-        assert bits(trainer.run(3)) == bits(Trainer(network(**settings), dataset()).run(3))
+    trainer.configure(network(**after))
+    assert bits(trainer.run(3)) == bits(Trainer(network(**after), dataset()).run(3)) != first
+    trainer.configure(network(**before))
     assert bits(trainer.run(3)) == first
 
 
-def test_a_trainer_that_loads_other_data_gives_the_bits_of_a_new_one(run: Run, trainer: Trainer) -> None:
-    other = dataset()
-    other = replace(other, x={split: x[::-1].copy() for split, x in other.x.items()})
-    trainer.load(other)
-    expected = bits(Trainer(trainer.network, other).run(5))
-    assert bits(trainer.run(5)) == expected != bits(run)
-    trainer.load(dataset())
-    assert bits(trainer.run(5)) == bits(run)
-
-
 @pytest.mark.parametrize(
-    "change",
+    ("settings", "changes"),
     [
-        {"input_scale": 0.5},
-        {"hidden_units": [9]},
-        {"hidden_activation": "tanh"},
-        {"output_activation": "sigmoid", "loss": "categorical_crossentropy"},
-        {"loss": "categorical_crossentropy"},
-        {"keras_semantics": "3"},
-        {"optimizer": SGD},
-        {"l2": 0.0},
-        {"batch_size": 7},
-        ONE_SIGMOID,
+        (
+            {"l2": 0.001},
+            [
+                {"input_scale": 0.5},
+                {"hidden_units": [9]},
+                {"hidden_activation": "tanh"},
+                {"output_activation": "sigmoid", "loss": "categorical_crossentropy"},
+                {"loss": "categorical_crossentropy"},
+                {"keras_semantics": "3"},
+                {"optimizer": SGD},
+                {"l2": 0.0},
+                {"batch_size": 7},
+            ],
+        ),
+        # In float64, the penalty is part of the program.
+        (TNC | {"l2": 0.5}, [{"l2": 0.25}]),
     ],
+    ids=["keras", "tnc"],
 )
-def test_a_trainer_refuses_a_network_that_needs_another_program(trainer: Trainer, change: dict[str, Any]) -> None:
-    settings = {"epochs": 3, "l2": 0.001}
-    with pytest.raises(ValueError, match="needs another program"):
-        trainer.configure(network(**settings | change))
-    trainer.configure(network(**settings))
-
-
-def test_a_penalty_in_float64_is_part_of_the_program() -> None:
-    with pytest.raises(ValueError, match="needs another program"):
-        Trainer(network(**TNC | {"l2": 0.5}), dataset()).configure(network(**TNC | {"l2": 0.25}))
+def test_a_trainer_refuses_a_network_that_needs_another_program(
+    settings: dict[str, Any], changes: list[dict[str, Any]]
+) -> None:
+    trainer = Trainer(network(**settings), dataset())
+    for change in changes:
+        with pytest.raises(ValueError, match="needs another program"):
+            trainer.configure(network(**settings | change))
 
 
 def test_bytes_and_their_float_values_are_the_same_data() -> None:
@@ -302,11 +265,10 @@ def test_bytes_and_their_float_values_are_the_same_data() -> None:
     [
         {"keras_semantics": "3", "optimizer": {"name": "sgd", "learning_rate": 1e30}},
         ONE_SIGMOID | {"keras_semantics": "3", "optimizer": {"name": "sgd", "learning_rate": 1e30}},
-        {"l2": 1.0, "optimizer": {"name": "sgd", "learning_rate": 1e6}},
         {"l2": 1e300},
         TNC | {"l2": 1e300},
     ],
-    ids=["ten_outputs", "one_output", "penalty", "penalty_beyond_float32", "tnc"],
+    ids=["ten_outputs", "one_output", "penalty_beyond_float32", "tnc"],
 )
 def test_a_run_that_diverges_is_a_result(settings: dict[str, Any]) -> None:
     data = as_bytes(dataset())
@@ -327,23 +289,22 @@ class Exercise:
     def __init__(self, x: np.ndarray, y: np.ndarray, l2: float) -> None:
         self.x, self.l2 = x.astype(np.float64), l2
         self.y = (y[:, None] == np.arange(10)).astype(np.float64)
+        self.costs: list[float] = []
 
-    def cost(self, vector: np.ndarray) -> float:
-        return self.cost_and_gradient(vector)[0]
-
-    def cost_and_gradient(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+    def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return cost and gradient."""
         ends = np.cumsum([math.prod(shape) for shape in self.SHAPES])
         pieces = np.split(vector, ends[:-1])
         w1, b1, w2, b2 = (piece.reshape(shape) for piece, shape in zip(pieces, self.SHAPES, strict=True))
         hidden = expit(self.x @ w1 + b1)
         h = expit(hidden @ w2 + b2)
         cost = -np.sum(self.y * np.log(h) + (1 - self.y) * np.log(1 - h)) / len(self.x)
-        cost += self.l2 * (np.sum(w1**2) + np.sum(w2**2))
+        self.costs.append(float(cost + self.l2 * (np.sum(w1**2) + np.sum(w2**2))))
         delta2 = (h - self.y) / len(self.x)
         delta1 = delta2 @ w2.T * hidden * (1 - hidden)
         gradients = [self.x.T @ delta1 + 2 * self.l2 * w1, delta1.sum(0)]
         gradients += [hidden.T @ delta2 + 2 * self.l2 * w2, delta2.sum(0)]
-        return float(cost), np.concatenate([gradient.ravel() for gradient in gradients])
+        return self.costs[-1], np.concatenate([gradient.ravel() for gradient in gradients])
 
 
 def test_tnc_takes_the_steps_that_scipy_takes_on_the_exercises_cost_in_numpy() -> None:
@@ -351,37 +312,15 @@ def test_tnc_takes_the_steps_that_scipy_takes_on_the_exercises_cost_in_numpy() -
     trainer = Trainer(settings, data)
     exercise = Exercise(data.x["train"], data.y["train"], settings.l2)
     start = np.concatenate([array.ravel() for array in initial_weights(settings, 2).values()])
-    # The gradient of the reference is itself the slope of its cost.
-    slope = approx_fprime(start, exercise.cost, 1e-7)
-    np.testing.assert_allclose(exercise.cost_and_gradient(start)[1], slope, atol=1e-6)
-    costs: list[float] = []
-
-    def record(vector: np.ndarray) -> tuple[float, np.ndarray]:
-        cost, gradient = exercise.cost_and_gradient(vector)
-        costs.append(cost)
-        return cost, gradient
-
-    expected = minimize(record, start, method="TNC", jac=True, options={"maxfun": 8}).x
+    expected = minimize(exercise, start, method="TNC", jac=True, options={"maxfun": 8}).x
     run = trainer.run(2)
-    np.testing.assert_allclose(run.history[:, 0], costs, rtol=1e-7)
+    np.testing.assert_allclose(run.history[:, 0], exercise.costs, rtol=1e-7)
     np.testing.assert_allclose(np.concatenate([w.ravel() for w in run.weights.values()]), expected, atol=1e-5)
-    assert run.losses["train"] == pytest.approx(exercise.cost(expected), rel=1e-7)
+    assert run.steps == len(exercise.costs)
+    assert run.losses["train"] == pytest.approx(exercise(expected)[0], rel=1e-7)
     assert run.losses["train"] < run.history[0, 0] - 0.1
-    assert run.steps == len(costs)
     # A row has the figures of the weights of its function call.
     models.initialize(trainer.model, settings, models.streams(2)[0])
     assert run.history[0, 0] == pytest.approx(trainer._evaluate("train")[0], rel=1e-12)
     assert run.history[0, 2:].tolist() == list(trainer._evaluate("validation")[:2])
-    # Neither a run before this one nor another trainer changes a bit.
-    assert bits(trainer.run(2)) == bits(run) == bits(Trainer(settings, data).run(2))
-
-
-def test_the_mean_of_losses_whose_sum_no_float_holds_is_their_mean() -> None:
-    data = dataset()
-    trainer = Trainer(network(**TNC | {"hidden_units": [], "l2": 0.0}), data)
-    (layer,) = models.dense_layers(trainer.model)
-    layer.kernel.assign(np.full(layer.kernel.shape, 1e306))
-    layer.bias.assign(np.zeros(layer.bias.shape))
-    # Each of the nine wrong classes costs its logit.
-    expected = 9e306 * data.x["train"].sum(axis=1, dtype=np.float64).mean()
-    assert trainer._evaluate("train")[0] == pytest.approx(expected)
+    assert bits(trainer.run(2)) == bits(run)
