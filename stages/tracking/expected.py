@@ -31,16 +31,6 @@ class ExpectedRun:
 
 
 @dataclass(frozen=True)
-class ExpectedModel:
-    """A model that should be the champion of its case: the weights of the run of a variant with `seed`."""
-
-    name: str
-    variant: ExpectedRun
-    seed: int
-    key: str
-
-
-@dataclass(frozen=True)
 class StoredRun:
     """A run in the store. `start` is in milliseconds since 1970, `experiment` says if a DVC experiment added it."""
 
@@ -101,11 +91,11 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
     return [*runs, ExpectedRun("fixes", case, FIXES, content_key("fixes", case, FIXES, numbers, data))]
 
 
-def expected_model(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedModel | None:
-    """Return the champion of a case: the variant with the best mean score on the test split, with its first seed.
+def best_run(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedRun | None:
+    """Return the run whose weights should be the champion of a case: the first seed of the best variant.
 
-    A variant that diverged is not eligible. Of equals the first wins. None is returned if no variant has a score on a
-    test split. `runs` has those that `expected_runs` returns.
+    The best variant has the best mean score on the test split. A variant that diverged is not eligible. Of equals the
+    first wins. None is returned if no variant has a score on a test split. `runs` are those of `expected_runs`.
     """
     scores = {
         variant.name: figure.mean
@@ -114,10 +104,8 @@ def expected_model(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedM
     }
     if not scores:
         return None
-    best = result.variant(max(scores, key=lambda name: scores[name]))
-    run = next(run for run in runs if (run.kind, run.case, run.name) == ("variant", result.case, best.name))
-    # Registered models have one namespace per server, so the name says whose it is.
-    return ExpectedModel(f"whichfix-{result.case}", run, best.seeds[0], content_key("model", run.key, best.seeds[0]))
+    best = ("seed", result.case, max(scores, key=lambda name: scores[name]))
+    return next(run for run in runs if (run.kind, run.case, run.name) == best)
 
 
 def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun]) -> Changes:

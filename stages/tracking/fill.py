@@ -16,7 +16,7 @@ from stages.config import load
 from stages.config.network import Network
 from stages.tracking import champion, content, expected
 from stages.tracking.content import Content
-from stages.tracking.expected import Changes, ExpectedModel, ExpectedRun
+from stages.tracking.expected import Changes, ExpectedRun
 from stages.tracking.moved import displaced, rebuild
 from stages.tracking.place import Place
 from stages.tracking.store import EXPERIMENT, KEY, PARENT, STALE, Store
@@ -73,14 +73,15 @@ class Reader:
         curves = self.curves[self.curves["variant"] == run.name]
         return content.variant_content(result, variant, curves, seconds, self.draw(result, variant, curves))
 
-    def save_champion(self, model: ExpectedModel, folder: Path) -> str:
-        """Write the files of `model` to `folder`, and return its card."""
-        result, variant = self.result, self.result.variant(model.variant.name)
+    def save_model(self, run: ExpectedRun, folder: Path) -> str:
+        """Write a model with the weights of the run of a seed to `folder`, and return its card."""
+        assert run.seed is not None
+        variant = self.result.variant(run.name)
         network = Network.model_validate(variant.network)
-        weights = runs.read(files.run_path(result.case, variant.folder, model.seed)).weights
+        weights = runs.read(files.run_path(run.case, variant.folder, run.seed)).weights
         examples = files.read_archive(files.RAW_MNIST)["x_test"][:EXAMPLES]
-        card = champion.model_card(files.read_bytes(VIEWS / "model_card.md").decode(), result, variant, model.seed)
-        champion.save(folder, champion.digit_model(network, load.read_data(result.case), weights), examples, card)
+        card = champion.model_card(files.read_bytes(VIEWS / "model_card.md").decode(), self.result, variant, run.seed)
+        champion.save(folder, champion.digit_model(network, load.read_data(run.case), weights), examples, card)
         return card
 
 
@@ -153,11 +154,11 @@ def replace_earlier(
         store.client.set_tag(run_id, STALE, "yes")
     lines = []
     for case, reader in readers.items():
-        if model := expected.expected_model(reader.result, wanted):
-            run_id = changes.ids[model.variant.key]
-            if version := store.register(model, run_id, partial(reader.save_champion, model)):
-                chosen = f"{model.variant.name} with seed {model.seed}"
-                lines.append(f"MLflow: model {model.name}, version {version}, is the champion of {case}: {chosen}")
+        best = expected.best_run(reader.result, wanted)
+        if best and best.parent:
+            version = store.register(best, changes.ids[best.parent], partial(reader.save_model, best))
+            if version:
+                lines.append(f"MLflow: {version}, is the champion of {case}: {best.name} with seed {best.seed}")
     return lines
 
 

@@ -6,13 +6,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from stages.analysis.results import DataResult
 from stages.base import files
 from stages.base.errors import UserError
 from stages.tracking.content import Content
-from stages.tracking.expected import ExpectedModel, StoredRun
+from stages.tracking.expected import ExpectedRun, StoredRun, content_key
 from stages.tracking.place import VARIABLE, Place
 
 KEY = "whichfix.key"
@@ -152,42 +151,48 @@ class Store:
         self.client.set_terminated(run_id, end_time=start + round(1000 * (content.seconds or 0)))
         return run_id
 
-    def register(self, model: ExpectedModel, run_id: str, save: Callable[[Path], str]) -> str | None:
-        """Make `model`, of the run `run_id`, the champion of its case, and return the number of its version.
+    def register(self, run: ExpectedRun, run_id: str, save: Callable[[Path], str]) -> str | None:
+        """Make the weights of `run` the champion of its case, and return "model <name>, version <number>".
 
-        None is returned if it is the champion already. A version whose run and files are there is used again. If there
-        is none, `save` writes the files of the model to a folder and returns the model card.
+        `run_id` is that of the parent of `run`, which shows the model. None is returned if it is the champion already.
+        A version whose run and files are there is used again. If there is none, `save` writes the files of the model to
+        a folder and returns the model card.
         """
-        case, by_name = model.variant.case, f"name = '{model.name}'"
-        logged = self.client.search_logged_models([self.experiments[case]], f"tags.`{KEY}` = '{model.key}'")
+        # Registered models have one namespace per server, so the name says whose it is.
+        name, experiment = f"whichfix-{run.case}", self.experiments[run.case]
+        tags = {KEY: content_key("model", run.parent, run.seed)}
+        logged = self.client.search_logged_models([experiment], f"tags.`{KEY}` = '{tags[KEY]}'")
         sources = {f"models:/{part.model_id}" for part in logged}
-        versions = self.client.search_model_versions(by_name)
+        versions = self.client.search_model_versions(f"name = '{name}'")
         version = next((each for each in versions if each.run_id == run_id and each.source in sources), None)
-        registered = self.client.search_registered_models(by_name)
+        registered = self.client.search_registered_models(f"name = '{name}'")
         if version and str(registered[0].aliases.get(ALIAS)) == str(version.version):
             return None
         if not registered:
-            about = f"Reads a handwritten digit. The alias `{ALIAS}` is the best variant of the case {case}."
-            self.client.create_registered_model(model.name, description=about)
+            about = f"Reads a handwritten digit. The alias `{ALIAS}` is the best variant of the case {run.case}."
+            self.client.create_registered_model(name, description=about)
         if version is None:
             for leftover in logged:
                 self.client.delete_logged_model(leftover.model_id)
-            version = self._add_version(model, run_id, save)
-        self.client.set_registered_model_alias(model.name, ALIAS, version.version)
-        return str(version.version)
+            model_id, card = self._log_model(experiment, run.name, run_id, tags, save)
+            source = f"models:/{model_id}"
+            version = self.client.create_model_version(name, source, run_id, tags, description=card, model_id=model_id)
+        self.client.set_registered_model_alias(name, ALIAS, version.version)
+        return f"model {name}, version {version.version}"
 
-    def _add_version(self, model: ExpectedModel, run_id: str, save: Callable[[Path], str]) -> Any:
+    def _log_model(
+        self, experiment: str, name: str, run_id: str, tags: dict[str, str], save: Callable[[Path], str]
+    ) -> tuple[str, str]:
+        """Log a model as an output of a run, and return its id and its card."""
         from mlflow.entities import LoggedModelOutput
 
-        experiment, tags = self.experiments[model.variant.case], {KEY: model.key}
-        model_id = self.client.create_logged_model(experiment, model.variant.name, run_id, tags).model_id
+        model_id: str = self.client.create_logged_model(experiment, name, run_id, tags).model_id
         with tempfile.TemporaryDirectory() as folder:
             card = save(Path(folder, "model"))
             self.client.log_model_artifacts(model_id, f"{folder}/model")
         self.client.finalize_logged_model(model_id, "READY")
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-        source = f"models:/{model_id}"
-        return self.client.create_model_version(model.name, source, run_id, tags, description=card, model_id=model_id)
+        return model_id, card
 
 
 def _create(place: Place) -> None:

@@ -1,8 +1,6 @@
 """A small project with made-up runs, evaluated by the real `evaluate`: what `track` reads."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -177,9 +175,3 @@ def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return kept | {"PYTHONPATH": path} | variables
-
-
-def track(**variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `track` in a process of its own, because in one process MLflow stays connected to a deleted database."""
-    command = [sys.executable, "-m", "stages", "track"]
-    return subprocess.run(command, env=environment(**variables), capture_output=True, text=True)

@@ -71,6 +71,8 @@ def test_a_server_with_postgresql_takes_the_runs_once_and_keeps_them(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project)
+    # Drawing takes long, and the pictures of `template` are real.
+    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
     before = (project / place.DATABASE).read_bytes()
     with (
         servers.postgresql() as database,
@@ -85,6 +87,7 @@ def test_a_server_with_postgresql_takes_the_runs_once_and_keeps_them(
         assert (len(found), {run.info.status for run in found}) == (N_RUNS, {"FINISHED"})
     # The artifacts went to the server's own folder.
     assert list((tmp_path / "artifacts").rglob("points.json"))
+    assert list((tmp_path / "artifacts").rglob("none.png"))
     assert (project / place.DATABASE).read_bytes() == before
 
 

@@ -137,33 +137,25 @@ def test_what_was_deleted_comes_back_and_no_other_run_is_touched(tracked: Path) 
     assert_complete()
 
 
-def test_a_deleted_store_is_filled_again_without_a_word_of_mlflow(tracked: Path) -> None:
-    Path("mlflow.db").unlink()
-    shutil.rmtree("mlruns")
+def test_two_at_once_fill_a_store_once_in_a_clone_whose_path_has_signs_of_a_url(template: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a ?b%20#c"
+    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("mlflow.db", "mlruns", ".mlflow*"))
+    # A killed track may leave these.
     for leftover in (".mlflow.db.new", ".mlflow.db.new-journal"):
-        Path(leftover).write_text("half of a database", encoding="utf-8")
-    done = sample.track()
-    assert done.stderr == ""
-    first, model, *table = done.stdout.splitlines()
+        (folder / leftover).write_text("half of a database", encoding="utf-8")
+    command = [sys.executable, "-m", "stages", "track"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options: dict[str, Any] = {"cwd": folder, "env": sample.environment(), "text": True, **pipes}
+    both = [subprocess.Popen(command, **options) for _ in range(2)]
+    (filled, silence), (idle, _) = sorted((process.communicate() for process in both), key=lambda said: -len(said[0]))
+    assert [process.returncode for process in both] == [0, 0]
+    assert silence == ""
+    first, model, *table = filled.splitlines()
     assert first == f"MLflow: {len(TOP_RUNS)} runs added, {N_CHILDREN} child runs added"
     assert model == f"MLflow: model {MODEL}, version 1, is the champion of {CASE}: fixed with seed 0"
     assert [line.split()[1] for line in table if line.startswith(f"  {CASE} ")] == [*sample.VARIANTS, TOP_RUNS[-2]]
-    # In this process MLflow may still be connected to the deleted file.
-    assert_complete(f"sqlite:///{tracked}/../project/mlflow.db")
-    assert not list(tracked.glob(".mlflow.db*"))
-
-
-def test_two_at_once_leave_each_run_once_in_a_clone_whose_path_has_signs_of_a_url(
-    template: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "a ?b%20#c"
-    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("mlflow.db", "mlruns", ".mlflow*"))
-    command = [sys.executable, "-m", "stages", "track"]
-    options: dict[str, Any] = {"cwd": folder, "env": sample.environment(), "text": True}
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, **options) for _ in range(2)]
-    first_lines = sorted(process.communicate()[0].splitlines()[0] for process in both)
-    assert [process.returncode for process in both] == [0, 0]
-    assert first_lines == [UP_TO_DATE, f"MLflow: {len(TOP_RUNS)} runs added, {N_CHILDREN} child runs added"]
+    assert idle.splitlines()[0] == UP_TO_DATE
+    assert not list(folder.glob(".mlflow.db*"))
     # MLflow handles such a path only as a relative one, so this process reads a copy.
     shutil.copyfile(folder / "mlflow.db", tmp_path / "copy.db")
     assert_complete(f"sqlite:///{tmp_path}/copy.db")
@@ -215,16 +207,20 @@ def test_a_registration_that_was_killed_is_mended_by_the_next(tracked: Path, mon
 
 
 def test_a_moved_clone_gets_a_store_of_its_own_and_the_former_folder_is_left_alone(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in template.rglob("*"))
     folder = tmp_path / "moved"
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
-    done = sample.track()
-    assert done.stdout.startswith(f"MLflow: the artifacts were expected in {template}/mlruns/{CASE}")
-    assert_complete()
-    assert {Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(folder) for run in all_runs().values()}
+    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
+    track.main()
+    assert capsys.readouterr().out.startswith(f"MLflow: the artifacts were expected in {template}/mlruns/{CASE}")
+    # In this process MLflow is still connected to the deleted file, so the new one needs another spelling.
+    uri = f"sqlite:///{tmp_path}/moved/../moved/mlflow.db"
+    assert_complete(uri)
+    artifacts = {Path(run.info.artifact_uri.removeprefix("file://")) for run in all_runs(uri).values()}
+    assert all(path.is_relative_to(folder) for path in artifacts)
     assert sorted((path, path.stat().st_mtime_ns) for path in template.rglob("*")) == before
 
 
