@@ -42,11 +42,6 @@ def test_confusion_refuses_labels_that_are_no_classes_or_have_no_predictions(
         scores.confusion(np.array(actual), np.array(predicted), 10)
 
 
-def test_answers_count_the_runs_by_the_class_that_they_predict_most_often() -> None:
-    runs = [run([1.0], predicted) for predicted in ([1, 1, 0], [0, 1], [7], [1, 0, 1])]
-    assert scores.answers(runs, "train") == {0: 1, 1: 2, 7: 1}
-
-
 def test_curves_have_the_mean_and_the_extreme_seeds_of_each_epoch_and_validation_only_if_there_is_a_split() -> None:
     bands = scores.curves("v", [run([3.0, 2.0], validation=0.25), run([5.0, 2.5], validation=0.25)])
     assert set(bands["variant"]) == {"v"}

@@ -260,9 +260,6 @@ TO_GIT = ok(f'<!DOCTYPE html><a href="git+http://127.0.0.1:9/{WHEEL}">x</a>'.enc
 INDEXES: dict[str, tuple[Answer, Answer, str]] = {
     "endless-page": (lambda: endless(ok(b"", HTML)), list, "pip: .*MemoryError"),
     "bomb-page": (lambda: [ok(BOMB, HTML, "Content-Encoding: gzip")], list, "pip: .*MemoryError"),
-    "drip-page": (lambda: drip(endless(ok(b"", HTML), b"x")), list, "not done in 4 s"),
-    "loop": (lambda: [redirect("loop")], list, "pip: .*30 redirects"),
-    "error": (lambda: [b"HTTP/1.1 500 Broken\r\n\r\n"], list, "pip: .*500 error"),
     "git": (lambda: [TO_GIT], list, "pip: Can't verify hashes .* version control repositories"),
     "endless-wheel": (lambda: [PAGE], lambda: endless(ok()), "pip: .*File too large"),
     "drip-wheel": (lambda: [PAGE], lambda: drip(endless(ok(), b"x")), "not done in 4 s"),

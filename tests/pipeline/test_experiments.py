@@ -20,7 +20,6 @@ def project(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     """Return a project after an experiment in its workspace and one from the queue."""
     project = copy_of(shortest, tmp_path_factory.mktemp("experiments") / "project")
     project.dvc("repro")  # makes the MLflow store anew, because the project was copied
-    project.dvc("repro")  # makes the MLflow store anew, because the copy has moved
     project.dvc("exp", "run", f"--name={NAMED}", "--set-param", "cases.ex4.as_posted.epochs=3")
     project.succeed("git", "checkout", "--quiet", ".")
     project.dvc("checkout", "--quiet")
