@@ -1,7 +1,6 @@
 """A baseline is the logistic regression that its settings say, on the splits of a run."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from stages import baseline
 from stages.base import files
 from stages.config.schema import Baseline
 
-PLAIN = Baseline(input_scale=1.0, C=0.5, max_iter=2000)
+PLAIN = Baseline(input_scale=1 / 255, C=0.5, max_iter=2000)
 ONE_VS_ALL = PLAIN.model_copy(update={"one_vs_all": True})
-DATA = dataset(n_features=5)
+DATA = as_bytes(dataset(n_features=5))
 MODELS = pytest.mark.parametrize("settings", [PLAIN, ONE_VS_ALL], ids=["multinomial", "one_vs_all"])
 
 
@@ -53,10 +52,10 @@ def one_vs_all(x: NDArray[np.float64], y: np.ndarray, c: float) -> NDArray[np.fl
 def test_it_is_the_logistic_regression_that_its_settings_say(settings: Baseline) -> None:
     fitted = baseline.fit(settings, DATA)
     solve = one_vs_all if settings.one_vs_all else multinomial
-    weights = solve(DATA.x["train"].astype(np.float64), DATA.y["train"], settings.C)
+    weights = solve(DATA.x["train"] / 255.0, DATA.y["train"], settings.C)
     assert fitted.predicted.keys() == fitted.losses.keys() == {"train", "validation", "test"}
     for split, predicted in fitted.predicted.items():
-        x, y = DATA.x[split].astype(np.float64), DATA.y[split]
+        x, y = DATA.x[split] / 255.0, DATA.y[split]
         logits = np.column_stack([x, np.ones(len(x))]) @ weights
         odds = expit(logits) if settings.one_vs_all else np.exp(logits)
         probabilities = odds / odds.sum(axis=1, keepdims=True)
@@ -64,21 +63,6 @@ def test_it_is_the_logistic_regression_that_its_settings_say(settings: Baseline)
         assert predicted.tolist() == probabilities.argmax(axis=1).tolist()
         assert fitted.scores[split] == np.mean(predicted == y)
         assert fitted.losses[split] == pytest.approx(np.mean(-np.log(probabilities[np.arange(len(y)), y])), rel=1e-3)
-
-
-def test_a_smaller_c_is_a_stronger_penalty() -> None:
-    losses = [baseline.fit(PLAIN.model_copy(update={"C": c}), DATA).losses["train"] for c in (10.0, 0.5, 0.001)]
-    assert losses == sorted(losses)
-    # Almost without weights it answers with the shares of the classes.
-    shares = np.bincount(DATA.y["train"]) / len(DATA.y["train"])
-    assert losses[2] == pytest.approx(-np.sum(shares * np.log(shares)), rel=0.02)
-
-
-def test_inputs_are_scaled_first() -> None:
-    raw = as_bytes(DATA)
-    divided = replace(raw, x={split: x.astype(np.float32) / 255 for split, x in raw.x.items()})
-    scaled = baseline.fit(PLAIN.model_copy(update={"input_scale": 1 / 255}), raw)
-    assert scaled.losses["test"] == pytest.approx(baseline.fit(PLAIN, divided).losses["test"], rel=1e-5)
 
 
 @MODELS
