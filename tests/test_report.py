@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +78,7 @@ def test_the_report_reads_and_writes_only_what_dvc_yaml_names_and_equal_bytes_el
         (tmp_path / "moved").rename(tmp_path / dep)
 
 
-def test_a_bundler_that_is_killed_gives_one_line_and_one_that_is_not_needed_is_ended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_bundler_that_is_killed_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "BUNDLE", "import os; os.kill(os.getpid(), 9)")
     with (
         report.bundling() as bundle,
@@ -89,11 +86,6 @@ def test_a_bundler_that_is_killed_gives_one_line_and_one_that_is_not_needed_is_e
     ):
         bundle()
     assert len(str(caught.value).splitlines()) == 1
-    monkeypatch.setattr(report, "BUNDLE", "import time; time.sleep(600)")
-    started = time.monotonic()
-    with pytest.raises(KeyError), report.bundling():
-        raise KeyError
-    assert time.monotonic() - started < 60
 
 
 def test_the_page_names_no_path_of_this_machine(folder: Path) -> None:
@@ -122,8 +114,7 @@ def read_console(browser: webdriver.Chrome) -> list[dict[str, Any]]:
     return entries
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", list(WIDTHS))
+@pytest.mark.parametrize(("width", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_the_page_draws_everything_without_an_error_a_request_or_a_horizontal_scroll(
     browser: webdriver.Chrome, folder: Path, width: str, scheme: str
 ) -> None:
@@ -180,16 +171,6 @@ def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results
     """)
     arrays = {f"{case.case}.{name}": digest.sha256 for case in cases for name, digest in case.data.arrays.items()}
     assert dict(shown) == arrays
-
-
-def test_pointing_at_a_curve_shows_its_values(browser: webdriver.Chrome, folder: Path) -> None:
-    show(browser, folder / files.PAGE)
-    chart = browser.find_elements("css selector", ".chart svg")[0]
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
-    webdriver.ActionChains(browser).move_to_element(chart).move_by_offset(3, 3).pause(0.5).perform()
-    tooltip = browser.find_element("id", "vg-tooltip-element").get_property("innerText")
-    assert "epoch" in str(tooltip)
-    assert re.search(r"training\s+\d+\.\d%", str(tooltip))
 
 
 def test_the_committed_page_shows_the_committed_results(root: Path, cases: list[CaseResult]) -> None:

@@ -1,6 +1,5 @@
 """Keras is imported without noise and without what no stage uses; its errors become Python's own."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,25 +7,6 @@ from pathlib import Path
 import pytest
 
 from stages.training import keras as backend
-
-
-def test_messages_of_native_libraries_are_held_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with backend._muted():
-        os.write(2, b"no GPU was found\n")
-    os.write(2, b"after\n")
-    assert capfd.readouterr().err == "after\n"
-
-
-def test_messages_are_shown_if_the_import_fails(capfd: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        with backend._muted():
-            os.write(2, b"a library is missing\n")
-            raise ImportError("broken")
-
-    with pytest.raises(ImportError):
-        fail()
-    os.write(2, b"after\n")
-    assert capfd.readouterr().err == "a library is missing\nafter\n"
 
 
 def test_keras_computes_with_tensorflow_on_the_cpu() -> None:
