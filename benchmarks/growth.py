@@ -61,7 +61,7 @@ def content(case: str, seeds: int, as_posted: Mapping[str, Any], n_fixes: int) -
     block = params["cases"][case]
     block["as_posted"] |= as_posted
     block["fixes"] = {name: {"why": "To count.", "set": FIXES[name]} for name in list(FIXES)[:n_fixes]}
-    block |= {"variants": {}, "baselines": {}, "published": []}
+    block |= {"keras": ["3"], "variants": {}, "baselines": {}, "published": []}
     params |= {"seeds": list(range(seeds)), "cases": {case: block}}
     return params
 

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/developing.md from reports/results/ and benchmarks/results/.
+"""Write the tables of README.md and docs/performance.md from reports/results/ and benchmarks/results/.
 
 No number in these tables is typed by hand; a test compares them with the files.
 """
@@ -14,18 +14,17 @@ from stages.base.console import say
 from stages.base.errors import one_line
 from stages.track import percent
 
-README, DEVELOPING = Path("README.md"), Path("docs/developing.md")
+README, PERFORMANCE = Path("README.md"), Path("docs/performance.md")
 BEGIN, END = "<!-- {}: written by `python -m benchmarks.readme` -->\n", "<!-- end of {} -->\n"
 CASES = ("mnist", "ex4")
+CONDITIONS = {"2.2": "2018", "3": "today"}
 # What the variants and baselines of these cases are, for a reader who does not know their names.
 DESCRIPTIONS = {
     "mnist": {
         "as_posted": "as posted",
         "as_posted_90_epochs": "as posted, 90 epochs",
-        "as_posted_keras3": "as posted, losses of Keras 3",
         "scaled_inputs": "pixels divided by 255",
         "softmax_output": "ten softmax outputs",
-        "softmax_output_keras3": "ten softmax outputs, losses of Keras 3",
         "fixed": "**scaled pixels and softmax**",
         "fixed_wider": "both, and 256 hidden units",
         "logistic_regression": "scikit-learn, no network",
@@ -53,18 +52,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def results_part(cases: Sequence[results.CaseResult]) -> str:
-    """Return the table of scores: variants on the whole data, then baselines."""
+    """Return the table of scores under both versions of Keras: variants on the whole data, then baselines."""
     rows = []
     for case in cases:
-        entries: list[results.VariantResult | results.BaselineResult] = [
-            variant for variant in case.variants if variant.subset is None
-        ]
-        for entry in [*entries, *case.baselines]:
-            scores = [percent(entry.scores.get(split)) for split in ("train", "test")]
-            rows.append([case.case, f"`{entry.name}`", DESCRIPTIONS[case.case].get(entry.name, ""), *scores])
-    header = ["case", "variant", "what it is", "training accuracy, %", "test accuracy, %"]
-    legend = "Means over five seeds ± 95% interval; a single number for a single run. Numbers: `reports/results/`."
+        names = dict.fromkeys(variant.name for variant in case.variants if variant.subset is None)
+        measured = {(variant.name, variant.keras): variant.scores for variant in case.variants}
+        for name in names:
+            scores = [measured.get((name, keras), {}) for keras in CONDITIONS]
+            rows.append([case.case, f"`{name}`", DESCRIPTIONS[case.case].get(name, ""), *_row(scores)])
+        for baseline in case.baselines:
+            # A baseline has no version of Keras.
+            row = _row([baseline.scores, {}])
+            rows.append([case.case, f"`{baseline.name}`", DESCRIPTIONS[case.case].get(baseline.name, ""), *row])
+    header = ["case", "variant", "what it is"]
+    header += [f"{split}, {when}" for when in CONDITIONS.values() for split in ("training", "test")]
+    legend = (
+        "Accuracy in percent, with the losses of Keras 2.2 (2018) and of Keras 3 (today): means over five seeds ± 95%\n"
+        "interval; a single number for a single run. Numbers: `reports/results/`."
+    )
     return f"\n{table(header, rows)}\n{legend}\n\n"
+
+
+def _row(scores: Sequence[Mapping[str, results.Figure]]) -> list[str]:
+    return [percent(of_condition.get(split)) for of_condition in scores for split in ("train", "test")]
 
 
 def spread(figures: Mapping[str, float], scale: float = 1) -> str:
@@ -132,14 +142,12 @@ def growth_part(result: Mapping[str, Any]) -> str:
     return f"{says}\n{table(['per', 'measured for', 'seconds', 'MiB of the largest process'], rows)}"
 
 
-BENCHMARKS = {"loop": loop_part, "pipeline": pipeline_part, "edits": edits_part, "growth": growth_part}
-# File -> names of the benchmarks whose tables it has.
-PLACES = {README: ("pipeline", "edits"), DEVELOPING: ("loop", "growth")}
+BENCHMARKS = {"pipeline": pipeline_part, "edits": edits_part, "loop": loop_part, "growth": growth_part}
 
 
-def benchmarks_part(names: Sequence[str]) -> str:
-    """Return the tables of those of the benchmarks `names` that were measured."""
-    paths = {name: common.RESULTS / f"{name}.json" for name in names}
+def benchmarks_part() -> str:
+    """Return the tables of the benchmarks that were measured."""
+    paths = {name: common.RESULTS / f"{name}.json" for name in BENCHMARKS}
     tables = [BENCHMARKS[name](files.read_json(path)) for name, path in paths.items() if path.is_file()]
     return "\n" + "\n".join([*tables, ""]) if tables else ""
 
@@ -158,11 +166,10 @@ def replaced(text: str, name: str, content: str) -> str:
 
 def main() -> None:
     """Write the tables of both files, in the root of the project."""
-    for path, names in PLACES.items():
-        text = replaced(path.read_text(encoding="utf-8"), "benchmarks", benchmarks_part(names))
-        if path == README:
-            text = replaced(text, "results", results_part([results.read(case) for case in CASES]))
-        path.write_text(text, encoding="utf-8")
+    written = {README: ("results", results_part([results.read(case) for case in CASES]))}
+    written[PERFORMANCE] = ("benchmarks", benchmarks_part())
+    for path, (name, content) in written.items():
+        path.write_text(replaced(path.read_text(encoding="utf-8"), name, content), encoding="utf-8")
         say(f"wrote {path}")
 
 

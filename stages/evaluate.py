@@ -59,15 +59,17 @@ def metrics(result: VariantResult | BaselineResult) -> dict[str, float | None]:
     return row | {f"{split}_loss": loss.mean for split, loss in result.losses.items() if split != "validation"}
 
 
-def effects_table(effects: dict[str, Effects]) -> pd.DataFrame:
-    """Return a row per split, fix and effect: its mean and the ends of its interval."""
+def effects_table(effects: dict[str, dict[str, Effects]]) -> pd.DataFrame:
+    """Return a row per condition, split, fix and effect: its mean and the ends of its interval."""
     rows = [
-        {"split": split, "fix": fix, "effect": effect, **estimate.model_dump(include={"mean", "low", "high"})}
-        for split, of_split in effects.items()
+        {"keras": keras, "split": split, "fix": fix, "effect": effect}
+        | estimate.model_dump(include={"mean", "low", "high"})
+        for keras, of_keras in effects.items()
+        for split, of_split in of_keras.items()
         for fix, of_fix in of_split.fixes.items()
         for effect, estimate in of_fix
     ]
-    return pd.DataFrame(rows, columns=["split", "fix", "effect", "mean", "low", "high"])
+    return pd.DataFrame(rows, columns=["keras", "split", "fix", "effect", "mean", "low", "high"])
 
 
 def write(result: CaseResult) -> None:
@@ -76,9 +78,9 @@ def write(result: CaseResult) -> None:
     files.write_csv(files.EFFECTS / f"{result.case}.csv", effects_table(result.effects))
     everything: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
     for measured in everything:
-        files.write_json(files.METRICS / result.case / f"{measured.name}.json", metrics(measured))
+        files.write_json(files.METRICS / result.case / f"{measured.label}.json", metrics(measured))
         table = scores.confusion_table(np.array(measured.confusion))
-        files.write_csv(files.CONFUSION / result.case / f"{measured.name}.csv", table)
+        files.write_csv(files.CONFUSION / result.case / f"{measured.label}.csv", table)
 
 
 def main(case: str) -> None:
@@ -89,11 +91,15 @@ def main(case: str) -> None:
     result = cases.case_result(planned, data, by_folder, read_baselines(case))
     write(result)
 
-    own = {variant.name: cases.own_runs(variant, by_folder) for variant in planned.variants}
+    own = {variant.label: cases.own_runs(variant, by_folder) for variant in planned.variants}
     curves = pd.concat([scores.curves(name, runs_of_variant) for name, runs_of_variant in own.items()])
     files.write_csv(files.CURVES / f"{case}.csv", curves)
     if data.side:
-        shown = {name: own[name][0] for name in ("as_posted", result.fixed)}
+        shown = {
+            variant.label: own[variant.label][0]
+            for variant in result.variants
+            if variant.name in ("as_posted", result.fixed)
+        }
         files.write_archive(files.PICTURES / f"{case}.npz", pictures(shown, data))
     console.wrote(
         files.result_path(case),

@@ -49,6 +49,8 @@ def main() -> None:
         path.unlink()
     for path, content in written.items():
         files.write_json(path, content)
-    points = sum(2 ** len(case.fixes) for case in params.cases.values())
-    variants = sum(len(case.all_variants()) for case in params.cases.values())
+    points = sum(2 ** len(case.fixes) * len(case.keras) for case in params.cases.values())
+    variants = sum(
+        len(case.conditions_of(variant)) for case in params.cases.values() for variant in case.all_variants().values()
+    )
     console.wrote(files.CONFIGS, cases=len(params.cases), variants=variants, points=points)

@@ -44,11 +44,20 @@ def bundling() -> Iterator[Callable[[], str]]:
 
 
 def read_pictures(result: "CaseResult") -> dict[str, Any]:
-    """Return the pictures of the network as posted and of the fixed one."""
+    """Return the pictures of the network as posted and of the fixed one, under each condition."""
     path = files.PICTURES / f"{result.case}.npz"
     pictures = files.read_archive(path)
     parts = ("misread", "label", "answer", "confidence", "units", "largest_weight")
-    files.require(path, pictures, (f"{name}.{part}" for name in ("as_posted", result.fixed) for part in parts))
+    files.require(
+        path,
+        pictures,
+        (
+            f"{variant.label}.{part}"
+            for variant in result.variants
+            if variant.name in ("as_posted", result.fixed)
+            for part in parts
+        ),
+    )
     return pictures
 
 

@@ -22,9 +22,9 @@ CHARTS = "&compareRunsMode=CHART"
 
 
 def pictures(
-    result: "CaseResult", measured: "VariantResult | BaselineResult | None", curves: "pd.DataFrame"
+    result: "CaseResult", measured: "VariantResult | BaselineResult | str", curves: "pd.DataFrame"
 ) -> dict[str, bytes]:
-    """Return the pictures of a variant, of a baseline, or of the case as a whole (None), as bytes by path."""
+    """Return the pictures of a variant, of a baseline, or of the case under a condition, as bytes by path."""
     from stages.page import figures  # imports Matplotlib, which takes 0.3 s
 
     return figures.tracked(result, measured, curves)
@@ -56,16 +56,16 @@ def show_scores(results: "Iterable[CaseResult]") -> None:
     sections = []
     for result in results:
         measured: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
-        gains = {variant.name: variant.gain.get("test") for variant in result.variants}
+        gains = {variant.label: variant.gain.get("test") for variant in result.variants}
         diverged = {
-            variant.name: f" ({variant.diverged:.0%} diverged)" for variant in result.variants if variant.diverged
+            variant.label: f" ({variant.diverged:.0%} diverged)" for variant in result.variants if variant.diverged
         }
         sections.append(
             [
                 (
-                    f"{result.case} {each.name}{diverged.get(each.name, '')}",
+                    f"{result.case} {each.label}{diverged.get(each.label, '')}",
                     *(percent(each.scores.get(split)) for split in ("train", "test")),
-                    percent(gains.get(each.name), "+"),
+                    percent(gains.get(each.label), "+"),
                 )
                 for each in measured
             ]

@@ -1,7 +1,8 @@
 """Print hashes of what this processor computes, as JSON: `python -m tests.bits mnist.npz`, from the repository's root.
 
 It computes short forms of everything that the pipeline computes: the data of both cases, a training with every
-optimizer and loss that a case uses, and the baselines.
+optimizer and loss that a case uses and with wider hidden layers, and the baselines. With `--plain` it trains with the
+layers of Keras as they are, whose bits depend on the caches of the processor.
 """
 
 from stages.base import processor
@@ -23,9 +24,12 @@ from stages.config.schema import Data, MnistData  # noqa: E402
 from stages.data import mnist  # noqa: E402
 from stages.data.exercise4 import exercise4  # noqa: E402
 from stages.data.prepared import Prepared  # noqa: E402
-from stages.training.trainer import Trainer  # noqa: E402
+from stages.training import trainer  # noqa: E402
+from stages.training.keras import keras  # noqa: E402
 
 FEW = 647  # 20 batches of 32 and a short one
+# The hidden units of the cases are 25, 64 and 256.
+WIDER = {"mnist softmax_output@3": [256, 512], "ex4 as_posted@2.2": [64, 256, 512], "ex4 assignment@2.2": [64, 512]}
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -55,8 +59,17 @@ def few(data: Prepared, longest: int) -> Prepared:
     return dataclasses.replace(data, x=arrays[0], y=arrays[1])
 
 
+def trained(network: Network, data: Prepared) -> str:
+    """Return the digest of what training gives."""
+    run = trainer.Trainer(network, data).run(0)
+    assert run.confidence is not None
+    return digest(run.history[:, :2], *run.weights.values(), run.confidence)
+
+
 def main() -> None:
     """Compute and print."""
+    if "--plain" in sys.argv:
+        trainer.Dense = keras.layers.Dense  # type: ignore[attr-defined]
     params = load.read()
     raw = mnist.read(Path(sys.argv[1]))
     hashes: dict[str, str] = {}
@@ -69,14 +82,16 @@ def main() -> None:
         examples = few(data, 5000)
         for configuration in resolve.plan_case(name, case, params.seeds).runs.runs:
             network = shortened(configuration.network)
-            kind = (network.loss, network.keras_semantics, network.optimizer.name, network.l2 > 0)
+            kind = (network.loss, network.keras, network.optimizer.name, network.l2 > 0)
             if configuration.subset or kind in kinds:
                 continue
             kinds.add(kind)
-            run = Trainer(network, examples).run(configuration.seeds[0])
-            assert run.confidence is not None
-            figures = run.history[:, :2]
-            hashes[f"train {name} {configuration.folder}"] = digest(figures, *run.weights.values(), run.confidence)
+            title = f"{name} {configuration.folder}"
+            hashes[f"train {title}"] = trained(network, examples)
+            for units in WIDER.get(title, []):
+                hashes[f"train {title} {units}"] = trained(
+                    network.model_copy(update={"hidden_units": (units,)}), examples
+                )
         for kind_of_model, settings in case.baselines.items():
             fitted = baseline.fit(settings.model_copy(update={"max_iter": 30}), few(data, 0))
             losses = np.array(list(fitted.losses.values()))

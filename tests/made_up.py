@@ -27,10 +27,14 @@ def by_names(scores: Mapping[str, float]) -> list[float]:
     return [scores["".join(names_of(row, n_fixes))] for row in range(len(scores))]
 
 
-def variant(name: str, fixes: Sequence[str], seeds: Sequence[int], score: float, **changes: Any) -> VariantResult:
+def variant(
+    name: str, fixes: Sequence[str], seeds: Sequence[int], score: float, label: str = "", **changes: Any
+) -> VariantResult:
     """Return a variant with this score on every split in all `seeds`, and a gain of half of it."""
+    label = label or name
     figure = intervals.figure(dict.fromkeys(seeds, score), (0.05, 0.15))
-    made = {"name": name, "folder": name, "fixes": tuple(fixes), "seeds": tuple(seeds), "set": {}, "diverged": 0.0}
+    made: dict[str, Any] = {"name": name, "label": label, "folder": label, "keras": "3"}
+    made |= {"fixes": tuple(fixes), "seeds": tuple(seeds), "set": {}, "diverged": 0.0}
     made |= {"scores": {"train": figure, "test": figure}, "losses": {}, "subset": None, "answers": None}
     made |= {"gain": dict.fromkeys(("train", "test"), intervals.figure(dict.fromkeys(seeds, score / 2)))}
     made |= {"network": REAL.variants[0].network | {"epochs": 3}}
@@ -43,9 +47,10 @@ def result(
     *,
     finite: bool = True,
     variants: Mapping[str, Sequence[str]] | None = None,
+    keras: Sequence[str] = ("3",),
     **changes: Any,
 ) -> CaseResult:
-    """Return a case with fixes a, b, ... whose combinations score `scores` [2^k] with every seed.
+    """Return a case with fixes a, b, ... whose combinations score `scores` [2^k] with every seed under every condition.
 
     Besides `variants` (name -> fixes), it has as_posted, ``fixed`` with all fixes, ``short`` with one seed, and
     ``few`` on a subset of the data. If not `finite`, all runs diverged.
@@ -55,17 +60,22 @@ def result(
     names = FIXES[:n_fixes]
     effects = attribution.effects(names, values, 0)
     points_of: dict[str, Sequence[str]] = {"as_posted": "", **(variants or {}), **({"fixed": names} if names else {})}
-    diverged = {} if finite else {"diverged": 1.0}
-    named = [
-        variant(name, fixes, seeds, 0.123 + 0.1 * number, **diverged)
-        for number, (name, fixes) in enumerate(points_of.items())
-    ]
-    named += [variant("short", names[:1], seeds[:1], 0.777, set={"epochs": 9}, **diverged)]
-    named += [variant("few", "", seeds, 0.7, **SUBSET)]
+    diverged: dict[str, Any] = {} if finite else {"diverged": 1.0}
+    named = []
+    for version in keras:
+        suffix = "" if len(keras) == 1 else f"@{version}"
+        settings = {"keras": version, **diverged}
+        named += [
+            variant(name, fixes, seeds, 0.123 + 0.1 * number, name + suffix, **settings)
+            for number, (name, fixes) in enumerate(points_of.items())
+        ]
+        named += [variant("short", names[:1], seeds[:1], 0.777, "short" + suffix, set={"epochs": 9}, **settings)]
+        named += [variant("few", "", seeds, 0.7, "few" + suffix, keras=version, **SUBSET)]
     published: dict[str, Any] = {
         "claim": "10%",
         "source": "the post",
         "of": "as_posted",
+        "keras": keras[0],
         "figure": "loss",
         "tolerance": 0.05,
     }
@@ -74,6 +84,7 @@ def result(
             "case": "made-up",
             "title": "A title",
             "judged_by": "test",
+            "keras": tuple(keras),
             "seeds": seeds,
             "fixes": tuple(
                 FixResult(name=name, why=f"because of {name}", changes=(("l2", "1", "0"),)) for name in names
@@ -82,14 +93,16 @@ def result(
             "points": tuple(
                 PointResult(
                     fixes=names_of(row, n_fixes),
-                    folder=str(row),
+                    keras=version,
+                    folder=f"{row}@{version}",
                     variants=tuple(name for name, on in points_of.items() if tuple(on) == names_of(row, n_fixes)),
                     scores=dict.fromkeys(("train", "test"), intervals.estimate(of_seeds)),
                     diverged=0 if finite else n_seeds,
                 )
+                for version in keras
                 for row, of_seeds in enumerate(values)
             ),
-            "effects": {"train": effects, "test": effects},
+            "effects": {version: {"train": effects, "test": effects} for version in keras},
             "published": (PublishedResult(**published, published=0.1, measured=0.2 if finite else None, agrees=False),),
             "fixed": "fixed" if names else "as_posted",
             **changes,
@@ -101,7 +114,7 @@ def curves(of: CaseResult, *, finite: bool = True) -> pd.DataFrame:
     """Return three epochs of accuracy and loss per variant; without `finite`, no loss is finite."""
     losses = (3.0, 2.0, 1.0) if finite else (np.nan, np.inf, np.nan)
     rows = [
-        (variant.name, figure, epoch, value, value, value)
+        (variant.label, figure, epoch, value, value, value)
         for variant in of.variants
         for figure, values in (("accuracy", (0.1, 0.2, 0.3)), ("loss", losses))
         for epoch, value in enumerate(values, 1)
@@ -113,7 +126,7 @@ def pictures(of: CaseResult) -> dict[str, np.ndarray]:
     """Return two misread digits and five units of 4 by 4 pixels, of as_posted and the fixed variant."""
     random = np.random.default_rng(0)
     made: dict[str, np.ndarray] = {}
-    for name in dict.fromkeys(("as_posted", of.fixed)):
+    for name in (each.label for each in of.variants if each.name in ("as_posted", of.fixed)):
         made |= {f"{name}.misread": random.integers(0, 256, (2, 4, 4)).astype(np.uint8)}
         made |= {f"{name}.label": np.array([1, 2], np.uint8), f"{name}.answer": np.array([3, 4], np.uint8)}
         made |= {f"{name}.confidence": np.array([0.9, 0.8]), f"{name}.largest_weight": np.array(0.5)}

@@ -74,13 +74,17 @@ def test_metrics_confusion_effects_and_curves_are_those_of_the_result(project: P
             assert row.get(f"{split}_accuracy") == (None if split == "validation" else score.mean)
         table = files.read_csv(files.CONFUSION / f"small/{measured.name}.csv")
         assert table["count"].to_numpy().reshape(10, 10).tolist() == [list(counts) for counts in measured.confusion]
-    assert files.read_json(files.METRICS / "small/fixed.json")["gain"] == result.variant("fixed").gain["test"].mean
+    assert files.read_json(files.METRICS / "small/fixed.json")["gain"] == result.variant("fixed", "3").gain["test"].mean
     assert "gain" not in files.read_json(files.METRICS / "small/few.json")
 
     effects: Any = files.read_csv(files.EFFECTS / "small.csv").set_index(["split", "fix", "effect"])
     assert len(effects) == 2 * 2 * 4
-    shapley = result.effects["test"].fixes["adam"].shapley
-    assert effects.loc[("test", "adam", "shapley")].tolist() == [shapley.mean, shapley.low, shapley.high]
+    shapley = result.effects["3"]["test"].fixes["adam"].shapley
+    assert effects.loc[("test", "adam", "shapley"), ["mean", "low", "high"]].tolist() == [
+        shapley.mean,
+        shapley.low,
+        shapley.high,
+    ]
 
     curves: Any = files.read_csv(files.CURVES / "small.csv").set_index(["variant", "figure", "epoch"])
     assert set(curves.index.get_level_values("variant")) == {variant.name for variant in result.variants}

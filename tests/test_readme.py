@@ -38,13 +38,16 @@ def test_the_table_of_scores_is_what_the_results_say(cases: list[results.CaseRes
 
 def test_every_variant_and_baseline_of_the_table_is_described(cases: list[results.CaseResult]) -> None:
     for case in cases:
-        variants = [variant.name for variant in case.variants if variant.subset is None]
+        variants = dict.fromkeys(variant.name for variant in case.variants if variant.subset is None)
         assert [*readme.DESCRIPTIONS[case.case]] == [*variants, *(baseline.name for baseline in case.baselines)]
 
 
-@pytest.mark.parametrize("path", readme.PLACES, ids=str)
-def test_the_tables_of_the_benchmarks_are_what_they_measured(path: Path) -> None:
-    assert readme.section(text_of(str(path)), "benchmarks") == readme.benchmarks_part(readme.PLACES[path])
+def test_the_tables_of_the_benchmarks_are_what_they_measured() -> None:
+    assert readme.section(text_of("docs/performance.md"), "benchmarks") == readme.benchmarks_part()
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of("README.md").splitlines()) <= 160
 
 
 def test_every_percentage_in_the_text_is_in_the_table_or_was_published(cases: list[results.CaseResult]) -> None:
@@ -101,7 +104,7 @@ def test_every_command_of_our_own_exists(name: str) -> None:
 
 
 def test_the_settings_of_the_experiments_exist(params: dict[str, Any]) -> None:
-    overrides = re.findall(r"-S '([\w.]+)=", text_of("README.md"))
+    overrides = re.findall(r"-S '([\w.]+)=", text_of("docs/sharing.md"))
     assert overrides
     for override in overrides:
         value: Any = params

@@ -153,7 +153,7 @@ def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results
         return [...document.querySelectorAll("[data-name]")].map((cell) => ({...cell.dataset, text: cell.innerText}));
     """)
     measured: dict[str, VariantResult | BaselineResult] = {
-        **{f"{case.case}.{variant.name}": variant for case in cases for variant in case.variants},
+        **{f"{case.case}.{variant.label}": variant for case in cases for variant in case.variants},
         **{f"{case.case}.{baseline.name}": baseline for case in cases for baseline in case.baselines},
     }
     seen = set()
@@ -178,5 +178,5 @@ def test_the_committed_page_shows_the_committed_results(root: Path, cases: list[
     for case in cases:
         for one in case.variants:
             for split, figure in one.scores.items():
-                cell = f'data-name="{case.case}.{one.name}" data-split="{split}" data-value="{figure.mean}"'
+                cell = f'data-name="{case.case}.{one.label}" data-split="{split}" data-value="{figure.mean}"'
                 assert cell in text

@@ -24,7 +24,7 @@ def network_of(scale: float, hidden_units: int, batch_size: int, learning_rate: 
             "output_activation": "softmax",
             "initializer": {"name": "glorot_uniform"},
             "loss": "sparse_categorical_crossentropy",
-            "keras_semantics": "3",
+            "keras": "3",
             "optimizer": {"name": "adam", "learning_rate": learning_rate},
             "l2": 0.0,
             "batch_size": batch_size,

@@ -53,6 +53,8 @@ def variant_result(
     sampling = {split: intervals.sampling(by_seed(runs, split).values(), len(data.y[split])) for split in splits}
     return VariantResult(
         name=variant.name,
+        label=variant.label,
+        keras=variant.network.keras,
         folder=variant.folder,
         fixes=variant.fixes,
         set=variant.set,
@@ -96,13 +98,14 @@ def baseline_result(name: str, baseline: Baseline, members: Mapping[str, Any], d
 
 
 def point_results(case: PlannedCase, runs: Runs) -> tuple[PointResult, ...]:
-    """Return every combination of the fixes, over the seeds of the case."""
+    """Return every combination of the fixes under each condition, over the seeds of the case."""
     results = []
     for point in case.points:
         own = [run for run in runs[point.folder] if run.seed in case.seeds]
         results.append(
             PointResult(
                 fixes=point.fixes,
+                keras=point.keras,
                 folder=point.folder,
                 variants=tuple(
                     variant.name for variant in case.variants if variant.folder == point.folder and not variant.set
@@ -114,9 +117,9 @@ def point_results(case: PlannedCase, runs: Runs) -> tuple[PointResult, ...]:
     return tuple(results)
 
 
-def effects(case: PlannedCase, runs: Runs) -> dict[str, Effects]:
-    """Return the effects of the fixes on the score, by split."""
-    points = [{run.seed: run for run in runs[point.folder]} for point in case.points]
+def effects(case: PlannedCase, runs: Runs, keras: str) -> dict[str, Effects]:
+    """Return the effects of the fixes on the score under the condition `keras`, by split."""
+    points = [{run.seed: run for run in runs[point.folder]} for point in case.points if point.keras == keras]
     return {
         split: attribution.effects(
             [fix.name for fix in case.fixes],
@@ -140,17 +143,21 @@ def case_result(
     baselines: Mapping[str, tuple[Baseline, Mapping[str, Any]]],
 ) -> CaseResult:
     """Return the result of `case`; `baselines` maps a name to the settings and the members of its file."""
-    own = {variant.name: own_runs(variant, runs) for variant in case.variants}
-    variants = tuple(variant_result(variant, own[variant.name], own["as_posted"], data) for variant in case.variants)
+    own: dict[tuple[str, str], list[Run]] = {
+        (variant.name, variant.network.keras): own_runs(variant, runs) for variant in case.variants
+    }
+    variants = tuple(
+        variant_result(variant, own[variant.name, variant.network.keras], own["as_posted", variant.network.keras], data)
+        for variant in case.variants
+    )
     fitted = tuple(baseline_result(name, *baselines[name], data) for name in case.baselines)
-    measured: dict[str, VariantResult | BaselineResult] = {result.name: result for result in variants}
-    measured |= {result.name: result for result in fitted}
     posted = case.as_posted.model_dump(mode="json")
     return CaseResult(
         case=case.name,
         title=case.title,
         source=case.source,
         judged_by=case.judged_by,
+        keras=case.keras,
         seeds=case.seeds,
         data=DataResult(
             sha256=data.sha256,
@@ -170,7 +177,7 @@ def case_result(
         variants=variants,
         baselines=fitted,
         points=point_results(case, runs),
-        effects=effects(case, runs),
-        published=tuple(published.compare(one, measured, own) for one in case.published),
+        effects={keras: effects(case, runs, keras) for keras in case.keras},
+        published=tuple(row for one in case.published for row in published.compare(one, variants, fitted, own)),
         fixed=fixed_variant(case),
     )

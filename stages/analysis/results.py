@@ -65,8 +65,9 @@ class FixResult(Result):
 
 
 class VariantResult(Result):
-    """A variant, over its seeds.
+    """A variant under a condition, over its seeds.
 
+    `label` is its name, with the condition `keras` if the case has several, such as ``fixed@2.2``.
     `network` is its resolved configuration. `scores`, `losses` and `gain` are by split, and of the final weights.
     `final_loss` is the running loss of the last epoch. `recall` is by class, None for a class without examples.
     `diverged` is the share of its runs that diverged, `steps` the number of gradient evaluations of a run.
@@ -75,6 +76,8 @@ class VariantResult(Result):
     """
 
     name: str
+    label: str
+    keras: str
     folder: str
     fixes: tuple[str, ...]
     set: dict[str, Any]
@@ -103,11 +106,20 @@ class BaselineResult(Result):
     confusion: tuple[tuple[int, ...], ...]
     n_iter: int
 
+    @property
+    def label(self) -> str:
+        """Return the name, because a baseline is the same under every condition."""
+        return self.name
+
 
 class PointResult(Result):
-    """A set of fixes; `variants` are the variants that it is, `diverged` counts its runs that diverged."""
+    """A set of fixes under a condition.
+
+    `variants` are the names of the variants that it is, `diverged` counts its runs that diverged.
+    """
 
     fixes: tuple[str, ...]
+    keras: str
     folder: str
     variants: tuple[str, ...]
     scores: dict[str, Estimate]
@@ -150,11 +162,15 @@ class Effects(Result):
 
 
 class PublishedResult(Result):
-    """A published number beside the measured one; `of` is a variant or baseline of the case."""
+    """A published number beside the measured one.
+
+    `of` is a variant or baseline of the case. `keras` is the condition of a variant, None for a baseline.
+    """
 
     claim: str
     source: str
     of: str
+    keras: str | None
     figure: str
     published: float
     measured: float | None
@@ -165,13 +181,15 @@ class PublishedResult(Result):
 class CaseResult(Result):
     """All numbers of a case. Fixes, variants, baselines and points are in the order of params.yaml.
 
-    `effects` is by split. `fixed` is the variant that stands for the repaired network.
+    `keras` are its conditions. `effects` is by condition and split. `fixed` is the name of the variant that stands for
+    the repaired network.
     """
 
     case: str
     title: str
     source: str
     judged_by: str
+    keras: tuple[str, ...]
     seeds: tuple[int, ...]
     data: DataResult
     as_posted: dict[str, Any]
@@ -179,13 +197,29 @@ class CaseResult(Result):
     variants: tuple[VariantResult, ...]
     baselines: tuple[BaselineResult, ...]
     points: tuple[PointResult, ...]
-    effects: dict[str, Effects]
+    effects: dict[str, dict[str, Effects]]
     published: tuple[PublishedResult, ...]
     fixed: str
 
-    def variant(self, name: str) -> VariantResult:
-        """Return the variant called `name`."""
-        return next(variant for variant in self.variants if variant.name == name)
+    def variant(self, name: str, keras: str) -> VariantResult:
+        """Return the variant called `name` under the condition `keras`."""
+        return next(variant for variant in self.variants if (variant.name, variant.keras) == (name, keras))
+
+    def labelled(self, label: str) -> VariantResult:
+        """Return the variant with this label."""
+        return next(variant for variant in self.variants if variant.label == label)
+
+    def label(self, name: str, keras: str) -> str:
+        """Return ``name`` under the condition `keras` as a label."""
+        return name if len(self.keras) == 1 else f"{name}@{keras}"
+
+    def published_under(self, keras: str) -> list[PublishedResult]:
+        """Return the published numbers beside those measured under the condition `keras`, and beside baselines."""
+        return [row for row in self.published if row.keras in (keras, None)]
+
+    def points_of(self, keras: str) -> dict[tuple[str, ...], PointResult]:
+        """Return the points under the condition `keras`, by their fixes."""
+        return {point.fixes: point for point in self.points if point.keras == keras}
 
 
 def read(case: str) -> CaseResult:

@@ -16,7 +16,7 @@ def check(params: Params) -> None:
     for name, case in params.cases.items():
         try:
             for fixes in points(case):
-                resolve(case, fixes, {})
+                resolve(case, fixes, {}, case.keras[0])
             for variant in case.variants:
                 check_variant(case, variant, params.seeds)
             check_baselines(case)
@@ -32,8 +32,10 @@ def check_variant(case: Case, name: str, seeds: tuple[int, ...]) -> None:
         raise RefusedError("the variant that every case has", "another name", *place)
     if name.startswith("p-"):
         raise RefusedError(quote(name), "another name: folders of points begin with p-", *place)
+    if variant.keras and variant.keras not in case.keras:
+        raise RefusedError(quote(variant.keras), f"one of: {', '.join(map(quote, case.keras))}", *place, "keras")
     try:
-        resolve(case, variant.fixes, variant.set)
+        resolve(case, variant.fixes, variant.set, case.keras[0])
     except RefusedError as refusal:
         raise refusal.below(*place) from None
     if variant.data is None and variant.seeds and not set(variant.seeds) & set(seeds):
@@ -100,4 +102,4 @@ def epoch_figures(case: Case) -> dict[str, list[str]]:
 
 def epochs_of(case: Case, variant: Variant) -> int:
     """Return the number of epochs of `variant`, 0 for an optimizer without epochs."""
-    return resolve(case, variant.fixes, variant.set).epochs or 0
+    return resolve(case, variant.fixes, variant.set, case.keras[0]).epochs or 0

@@ -1,4 +1,4 @@
-"""The configuration of a network and its training, as it stands under `as_posted` in params.yaml."""
+"""The configuration of a network and its training: as it stands under `as_posted` in params.yaml, and resolved."""
 
 import json
 from itertools import pairwise
@@ -72,8 +72,12 @@ HiddenUnits = Annotated[
 ]
 
 
-class Network(Strict):
-    """Everything that decides a run, except its seed and its data.
+# Whose losses: Keras 2.2 is of 2018, and Keras 3 is today's.
+Keras = Literal["2.2", "3"]
+
+
+class PostedNetwork(Strict):
+    """Everything that decides a run, except its seed, its data and the version of Keras.
 
     The inputs are multiplied by `input_scale`. The L2 penalty is `l2` times the sum of the squared kernels, added to
     the mean loss. `batch_size` and `epochs` are null for TNC, which counts function calls.
@@ -93,11 +97,33 @@ class Network(Strict):
         "sparse_categorical_crossentropy",
         "summed_binary_crossentropy",
     ]
-    keras_semantics: Literal["2.2", "3"]
     optimizer: Annotated[Sgd | Adam | Tnc, Field(discriminator="name"), chosen_by("name", Sgd, Adam, Tnc)]
     l2: Annotated[float, Field(ge=0)]
     batch_size: Positive | None
     epochs: Positive | None
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        if (self.output_units == 1) != (self.loss == "binary_crossentropy"):
+            raise RefusedError(
+                f"loss {self.loss} with output_units {self.output_units}",
+                f"binary_crossentropy with 1 output unit, every other loss with {N_CLASSES}",
+            )
+        if self.output_activation == "softmax" and self.loss.endswith("binary_crossentropy"):
+            raise RefusedError(f"output_activation softmax with loss {self.loss}", "output_activation sigmoid")
+        for key in ("batch_size", "epochs"):
+            if (getattr(self, key) is None) != (self.optimizer.name == "tnc"):
+                raise RefusedError(
+                    f"{key} {quote(getattr(self, key))} with optimizer {self.optimizer.name}",
+                    f"{key} null with optimizer tnc, which counts function calls, and at least 1 with every other",
+                )
+        return self
+
+
+class Network(PostedNetwork):
+    """Everything that decides a run, except its seed and its data. Losses are those of the version `keras`."""
+
+    keras: Keras
 
     @property
     def dtype(self) -> Literal["float32", "float64"]:
@@ -125,20 +151,3 @@ class Network(Strict):
         compiled = self.model_dump(exclude={"epochs", "initializer", "optimizer"})
         l2 = "given" if self.shares_penalty else self.l2
         return json.dumps({**compiled, "l2": l2, "optimizer": self.optimizer.name})
-
-    @model_validator(mode="after")
-    def _check_combination(self) -> Self:
-        if (self.output_units == 1) != (self.loss == "binary_crossentropy"):
-            raise RefusedError(
-                f"loss {self.loss} with output_units {self.output_units}",
-                f"binary_crossentropy with 1 output unit, every other loss with {N_CLASSES}",
-            )
-        if self.output_activation == "softmax" and self.loss.endswith("binary_crossentropy"):
-            raise RefusedError(f"output_activation softmax with loss {self.loss}", "output_activation sigmoid")
-        for key in ("batch_size", "epochs"):
-            if (getattr(self, key) is None) != (self.optimizer.name == "tnc"):
-                raise RefusedError(
-                    f"{key} {quote(getattr(self, key))} with optimizer {self.optimizer.name}",
-                    f"{key} null with optimizer tnc, which counts function calls, and at least 1 with every other",
-                )
-        return self

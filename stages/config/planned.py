@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.config.network import Network
+from stages.config.network import Keras, Network, PostedNetwork
 from stages.config.schema import Baseline, Published, SplitName, Strict, Subset
 
 
@@ -43,9 +43,13 @@ class PlannedFix(Strict):
 
 
 class PlannedVariant(Strict):
-    """A variant; `set` holds its further settings, and its runs lie in `folder`."""
+    """A variant under a condition; `set` holds its further settings, and its runs lie in `folder`.
+
+    `label` is its name, with the condition if the case has several.
+    """
 
     name: str
+    label: str
     folder: str
     fixes: tuple[str, ...] = Field(strict=False)
     set: dict[str, Any]
@@ -55,24 +59,27 @@ class PlannedVariant(Strict):
 
 
 class PlannedPoint(Strict):
-    """A subset of the fixes; its runs, with the seeds of the case, lie in `folder`."""
+    """A subset of the fixes under a condition; its runs, with the seeds of the case, lie in `folder`."""
 
     fixes: tuple[str, ...] = Field(strict=False)
+    keras: Keras
     folder: str
 
 
 class PlannedCase(Strict):
     """configs/<case>/case.json: what `evaluate` needs to know of a case, in the order of params.yaml.
 
-    Bit i of the place of a point in `points` is set if fix i is among its fixes.
+    `points` has all points under the first condition of `keras`, then under the next. Bit i of the place of a point
+    among those of its condition is set if fix i is among its fixes.
     """
 
     name: str
     title: str
     source: str
     judged_by: SplitName
+    keras: tuple[Keras, ...] = Field(strict=False)
     seeds: tuple[int, ...] = Field(strict=False)
-    as_posted: Network
+    as_posted: PostedNetwork
     fixes: tuple[PlannedFix, ...] = Field(strict=False)
     variants: tuple[PlannedVariant, ...] = Field(strict=False)
     points: tuple[PlannedPoint, ...] = Field(strict=False)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from stages.base import files
-from stages.config.network import Network
+from stages.config.network import Keras, Network, PostedNetwork
 from stages.config.planned import (
     Configuration,
     PlannedBaselines,
@@ -21,8 +21,8 @@ from stages.config.schema import Case, Params, Subset
 from stages.config.strict import RefusedError, first_refusal, quote
 
 
-def resolve(case: Case, fixes: Sequence[str], overrides: Mapping[str, Any]) -> Network:
-    """Return the network of `case` as posted, with `fixes` applied and then `overrides`.
+def resolve(case: Case, fixes: Sequence[str], overrides: Mapping[str, Any], keras: Keras) -> Network:
+    """Return the network of `case` as posted under the condition `keras`, with `fixes` applied and then `overrides`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def resolve(case: Case, fixes: Sequence[str], overrides: Mapping[str, Any]) -> N
     for key, value in overrides.items():
         values[key], places[key] = value, ("set", key)
     try:
-        return Network.model_validate(values)
+        PostedNetwork.model_validate(values)
     except ValidationError as error:
         refusal = first_refusal(error, values)
         if refusal.path:
@@ -59,6 +59,7 @@ def resolve(case: Case, fixes: Sequence[str], overrides: Mapping[str, Any]) -> N
             raise refusal.below("fixes", fixes[0], "set") from error
         problem = f"{' and '.join(fixes)} together: {refusal.problem}"
         raise RefusedError(problem, refusal.expected, "fixes") from error
+    return Network.model_validate({**values, "keras": keras})
 
 
 def points(case: Case) -> Iterator[tuple[str, ...]]:
@@ -69,9 +70,13 @@ def points(case: Case) -> Iterator[tuple[str, ...]]:
 
 
 class Trained(NamedTuple):
-    """A variant, or a point if it has no name."""
+    """A variant under a condition, or a point if it has no name.
+
+    `label` is the name that no other variant and condition of the case has.
+    """
 
     name: str | None
+    label: str | None
     fixes: tuple[str, ...]
     network: Network
     subset: Subset | None
@@ -85,12 +90,24 @@ class Trained(NamedTuple):
 
 
 def everything_trained(case: Case, seeds: tuple[int, ...]) -> list[Trained]:
-    """Return every variant of `case`, then every point."""
+    """Return every variant of `case`, then every point, under each condition."""
     variants = [
-        Trained(name, variant.fixes, resolve(case, variant.fixes, variant.set), variant.data, variant.seeds or seeds)
+        Trained(
+            name=name,
+            label=case.label(name, keras),
+            fixes=variant.fixes,
+            network=resolve(case, variant.fixes, variant.set, keras),
+            subset=variant.data,
+            seeds=variant.seeds or seeds,
+        )
         for name, variant in case.all_variants().items()
+        for keras in case.conditions_of(variant)
     ]
-    return variants + [Trained(None, fixes, resolve(case, fixes, {}), None, seeds) for fixes in points(case)]
+    return variants + [
+        Trained(None, None, fixes, resolve(case, fixes, {}, keras), None, seeds)
+        for keras in case.keras
+        for fixes in points(case)
+    ]
 
 
 def configurations(trained: Sequence[Trained]) -> dict[tuple[str, str], Configuration]:
@@ -104,7 +121,7 @@ def configurations(trained: Sequence[Trained]) -> dict[tuple[str, str], Configur
     folders: set[str] = set()
     found = {}
     for identity, group in groups.items():
-        folder = group[0].name or _hashed(identity[0], folders)
+        folder = group[0].label or _hashed(identity[0], folders)
         folders.add(folder)
         found[identity] = Configuration(
             folder=folder,
@@ -141,12 +158,14 @@ def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
             title=case.title,
             source=case.source,
             judged_by=case.judged_by,
+            keras=case.keras,
             seeds=seeds,
             as_posted=case.as_posted,
             fixes=tuple(PlannedFix(name=fix, why=value.why, set=value.set) for fix, value in case.fixes.items()),
             variants=tuple(
                 PlannedVariant(
                     name=entry.name,
+                    label=entry.label,
                     folder=by_identity[entry.identity].folder,
                     fixes=entry.fixes,
                     set=case.all_variants()[entry.name].set,
@@ -155,10 +174,10 @@ def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
                     subset=entry.subset,
                 )
                 for entry in trained
-                if entry.name is not None
+                if entry.name is not None and entry.label is not None
             ),
             points=tuple(
-                PlannedPoint(fixes=entry.fixes, folder=by_identity[entry.identity].folder)
+                PlannedPoint(fixes=entry.fixes, keras=entry.network.keras, folder=by_identity[entry.identity].folder)
                 for entry in trained
                 if entry.name is None
             ),

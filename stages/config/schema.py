@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from stages.config.network import N_CLASSES, Network, Positive
+from stages.config.network import N_CLASSES, Keras, Positive, PostedNetwork
 from stages.config.strict import RefusedError, chosen_by, is_printable, matching, quote
 from stages.config.strict import Strict as Strict
 
@@ -124,12 +124,16 @@ class Fix(Strict):
 
 
 class Variant(Strict):
-    """A point of a case with a name, perhaps with further settings, on a subset of the data, or with its own seeds."""
+    """A point of a case with a name, perhaps with further settings, on a subset of the data, or with its own seeds.
+
+    It is trained under each condition of the case, or only under `keras`.
+    """
 
     fixes: FixNames = ()
     set: dict[str, Any] = Field(default={})
     data: Subset | None = None
     seeds: Seeds | None = None
+    keras: Keras | None = None
 
 
 class Baseline(Strict):
@@ -159,13 +163,17 @@ class Published(Strict):
 
 
 class Case(Strict):
-    """One question: its data, the configuration as posted, and the fixes suggested for it."""
+    """One question: its data, the configuration as posted, and the fixes suggested for it.
+
+    `keras` are its conditions, the versions of Keras whose losses it is measured with.
+    """
 
     title: Text
     source: WebAddress
     data: Data
     judged_by: SplitName
-    as_posted: Network
+    keras: Annotated[tuple[Keras, ...], Field(min_length=1, strict=False), AfterValidator(_check_distinct)] = ("3",)
+    as_posted: PostedNetwork
     fixes: Annotated[dict[Name, Fix], Field(max_length=MOST_FIXES)]
     variants: Annotated[dict[Name, Variant], Field(max_length=200)] = Field(default={})
     baselines: Annotated[dict[Name, Baseline], Field(max_length=100)] = Field(default={})
@@ -174,6 +182,14 @@ class Case(Strict):
     def all_variants(self) -> dict[str, Variant]:
         """Return every variant by name, as posted first."""
         return {AS_POSTED: Variant(), **self.variants}
+
+    def conditions_of(self, variant: Variant) -> tuple[Keras, ...]:
+        """Return the conditions under which `variant` is trained."""
+        return (variant.keras,) if variant.keras else self.keras
+
+    def label(self, name: str, keras: Keras) -> str:
+        """Return the name of a variant under a condition, such as ``fixed@2.2``; without @ if there is only one."""
+        return name if len(self.keras) == 1 else f"{name}@{keras}"
 
 
 class Execution(Strict):

@@ -46,7 +46,7 @@ def exercise_rows(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:
-    """Resize `images` as MATLAB's ``imresize(image, [side side])``, with the same bits on every processor.
+    """Resize `images` as older versions of MATLAB do by ``imresize(image, [side side])``, on every processor alike.
 
     Parameters
     ----------

@@ -34,6 +34,7 @@ SVG_SETTINGS: dict[Any, Any] = {
 METADATA = {"Date": None, "Creator": None}
 ROW = 0.36
 TITLE_WIDTH = 52
+YEARS = {"2.2": "Keras 2.2 (2018)", "3": "Keras 3 (today)"}
 SPLITS = {"train": "training accuracy", "test": "test accuracy"}
 
 
@@ -112,9 +113,9 @@ def shapley(title: str, effects: Effects) -> bytes:
     return png(figure)
 
 
-def _waterfall(axes: Axes, result: CaseResult) -> None:
+def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
     """Draw one row per step of the greedy path: the score after the step, with its interval."""
-    effects = result.effects[result.judged_by]
+    effects = result.effects[keras][result.judged_by]
     rows = [("as posted", 0.0, effects.as_posted, GREY)]
     before = effects.as_posted.mean or 0.0
     for step in effects.greedy_path:
@@ -132,7 +133,7 @@ def _waterfall(axes: Axes, result: CaseResult) -> None:
             axes.plot([start, start], [row - 1.31, row + 0.31], color=GREY, lw=0.8)
         # Right of the bar if there is room, else left of it, else beyond the axis.
         place, side = (reach + 0.02, "left") if reach < 0.86 else (start - 0.02, "right")
-        if place < 0.12:
+        if side == "right" and place < 0.12:
             place, side = 1.02, "left"
         axes.text(place, row, f"{100 * end:.1f}%", va="center", ha=side, fontsize=9, color=INK)
         axes.text(-0.02, row, label, va="center", ha="right", fontsize=9, color=INK)
@@ -144,50 +145,54 @@ def _waterfall(axes: Axes, result: CaseResult) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    title = textwrap.fill(result.title, TITLE_WIDTH)
+    title = f"{textwrap.fill(result.title, TITLE_WIDTH)}\n{YEARS[keras]}"
     heading = axes.set_title(title, loc="left", x=-0.52, fontsize=10, fontweight="bold", color=INK, pad=8)
     heading.set_parse_math(False)  # two $ in a title are not a formula
 
 
-def waterfall(results: Sequence[CaseResult]) -> bytes:
-    """Return an SVG of the way from as posted to all fixes, a panel per case, with equal bytes on every machine.
+def waterfall(results: Sequence[CaseResult], keras: str | None = None) -> bytes:
+    """Return an SVG of the way from as posted to all fixes, with equal bytes on every machine.
 
-    Its background is white, so that it can be read on a dark page too.
+    It has a column per case, and a row per condition or one for `keras`. Its background is white, so that it can be
+    read on a dark page too.
     """
-    steps = [len(result.effects[result.judged_by].greedy_path) for result in results]
+    columns = [result.keras if keras is None else (keras,) for result in results]
+    n_rows = max(map(len, columns))
+    row_height = 1.15 + ROW * (max(len(result.fixes) for result in results) + 1)
     with mpl.rc_context(SVG_SETTINGS):
-        figure = Figure(figsize=(5.2 * len(results), 1.15 + ROW * (max(steps) + 1)), facecolor="white")
-        grid = figure.subplots(1, len(results), squeeze=False)[0]
-        for axes, result in zip(grid, results, strict=True):
-            _waterfall(axes, result)
-        width = 1 / len(results)
-        for number, axes in enumerate(grid):
-            height = ROW * (steps[number] + 1) / figure.get_figheight()
-            top = 1 - 0.55 / figure.get_figheight()
-            axes.set_position((width * (number + 0.345), top - height, width * 0.53, height))
+        figure = Figure(figsize=(5.2 * len(results), row_height * n_rows), facecolor="white")
+        grid = figure.subplots(n_rows, len(results), squeeze=False)
+        for column, (result, conditions) in enumerate(zip(results, columns, strict=True)):
+            height = ROW * (len(result.fixes) + 1) / figure.get_figheight()
+            for row, axes in enumerate(grid[:, column]):
+                if row >= len(conditions):
+                    axes.set_axis_off()
+                    continue
+                _waterfall(axes, result, conditions[row])
+                top = 1 - (row * row_height + 0.55) / figure.get_figheight()
+                axes.set_position(((column + 0.345) / len(results), top - height, 0.53 / len(results), height))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata=METADATA)
     return buffer.getvalue()
 
 
 def tracked(
-    result: CaseResult, measured: VariantResult | BaselineResult | None, curves: pd.DataFrame
+    result: CaseResult, measured: VariantResult | BaselineResult | str, curves: pd.DataFrame
 ) -> dict[str, bytes]:
-    """Return the pictures of a variant, of a baseline, or of the case as a whole (None), as bytes by path.
+    """Return the pictures of a variant, of a baseline, or of the case under a condition, as bytes by path.
 
     `curves` are the rows of reports/curves/<case>.csv.
     """
-    if measured is None:
-        label = f"Shapley values, {SPLITS[result.judged_by]}"
-        effects = result.effects[result.judged_by]
-        shown = {"figures/shapley.png": shapley(label, effects)} if effects.fixes else {}
-        return {"figures/greedy_path.svg": waterfall([result]), **shown}
+    if isinstance(measured, str):
+        title = f"Shapley values, {SPLITS[result.judged_by]}, Keras {measured}"
+        effects = result.effects[measured][result.judged_by]
+        shown = {"figures/shapley.png": shapley(title, effects)} if effects.fixes else {}
+        return {"figures/greedy_path.svg": waterfall([result], measured), **shown}
     split = "test" if "test" in measured.scores else "train"
-    shown = {
-        "figures/confusion.png": confusion(f"{measured.name}: % of each class, {SPLITS[split]}", measured.confusion)
-    }
+    title = f"{measured.label}: % of each class, {SPLITS[split]}"
+    shown = {"figures/confusion.png": confusion(title, measured.confusion)}
     if isinstance(measured, VariantResult):
         unit = "function call" if measured.network["epochs"] is None else "epoch"
-        rows = curves[curves["variant"] == measured.name]
-        shown["figures/learning_curves.png"] = learning_curves(measured.name, rows, unit)
+        rows = curves[curves["variant"] == measured.label]
+        shown["figures/learning_curves.png"] = learning_curves(measured.label, rows, unit)
     return shown

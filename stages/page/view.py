@@ -20,6 +20,8 @@ from stages.page import charts, images
 from stages.training.runs import FIGURES
 
 LABELS = {"train": "training accuracy", "validation": "validation accuracy", "test": "test accuracy"}
+# The conditions in words.
+WHEN = {"2.2": "in 2018", "3": "today"}
 # Shades of a confusion matrix, from none to all.
 SHADES = 8
 # Round steps between the ticks of an axis.
@@ -106,12 +108,13 @@ def shade(share: float) -> int:
     return math.ceil(share * SHADES)
 
 
-def attribution(result: CaseResult, split: str) -> dict[str, Any]:
-    """Return what the page shows of the effects on the score on `split`."""
-    effects = result.effects[split]
+def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
+    """Return what the page shows of the effects on the score on `split` under the condition `keras`."""
+    effects = result.effects[keras][split]
     by_value = sorted(effects.fixes, key=lambda name: -(effects.fixes[name].shapley.mean or 0))
     before = [effects.as_posted, *(step.score for step in effects.greedy_path)]
     return {
+        "keras": f"Keras {keras}",
         "split": split,
         "label": LABELS[split],
         "start": effects.as_posted,
@@ -122,7 +125,7 @@ def attribution(result: CaseResult, split: str) -> dict[str, Any]:
         "fix_axis": axis_of(fix.shapley for fix in effects.fixes.values()),
         "pairs": sorted(effects.interactions, key=lambda pair: -(pair.mean or 0)),
         "pair_axis": axis_of(effects.interactions),
-        "findings": findings.find(result, split),
+        "findings": findings.find(result, keras, split),
     }
 
 
@@ -162,19 +165,19 @@ def curve_charts(result: CaseResult, curves: pd.DataFrame) -> list[dict[str, Any
     for variant in result.variants:
         if variant.subset:
             continue
-        rows = curves[curves["variant"] == variant.name]
+        rows = curves[curves["variant"] == variant.label]
         unit = "function call" if variant.network["epochs"] is None else "epoch"
         last = int(rows["epoch"].max())
         epochs = sorted({max(1, round(last * share)) for share in (0, 0.1, 0.5, 1)})
         at = {(row.figure, row.epoch): row for row in rows.itertuples()}
         shown.append(
             {
-                "name": variant.name,
+                "name": variant.label,
                 "fixes": variant.fixes,
                 "set": described(variant),
                 "unit": unit,
                 "charts": {
-                    f"curve-{result.case}-{variant.name}-{figure}": charts.learning_curve(rows, figure, unit)
+                    f"curve-{result.case}-{variant.label}-{figure}": charts.learning_curve(rows, figure, unit)
                     for figure in ("accuracy", "loss")
                     if charts.splits_of(rows, figure)
                 },
@@ -191,7 +194,7 @@ def curve_charts(result: CaseResult, curves: pd.DataFrame) -> list[dict[str, Any
 
 def network_view(variant: VariantResult, pictures: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return the answers and the first layer of one variant."""
-    name, counts = variant.name, np.array(variant.confusion)
+    name, counts = variant.label, np.array(variant.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     misread = zip(*(pictures[f"{name}.{part}"] for part in ("misread", "label", "answer", "confidence")), strict=True)
     units = pictures[f"{name}.units"]
@@ -213,21 +216,32 @@ def network_view(variant: VariantResult, pictures: Mapping[str, np.ndarray]) -> 
     }
 
 
+def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
+    """Return what the page shows of a case under the condition `keras`."""
+    splits = (result.judged_by, *(split for split in ("train", "test") if split != result.judged_by))
+    return {
+        "keras": keras,
+        "when": WHEN[keras],
+        "attributions": [attribution(result, keras, split) for split in splits],
+        "advice": findings.advice(result, keras, result.judged_by),
+        "points": sorted(result.points_of(keras).values(), key=lambda point: -findings.mean(point, result.judged_by)),
+    }
+
+
 def case_view(result: CaseResult, curves: pd.DataFrame, pictures: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return all that the page shows of a case."""
-    splits = (result.judged_by, *(split for split in ("train", "test") if split != result.judged_by))
     return {
         "result": result,
         "name": result.case,
         "split": result.judged_by,
         "posted": settings.flat(result.as_posted),
-        "attributions": [attribution(result, split) for split in splits],
-        "advice": findings.advice(result, result.judged_by),
-        "points": sorted(result.points, key=lambda point: -findings.mean(point, result.judged_by)),
+        "conditions": [condition_view(result, keras) for keras in result.keras],
         "rows": rows_of(result),
         "curves": curve_charts(result, curves),
         "networks": [
-            network_view(result.variant(name), pictures) for name in dict.fromkeys(("as_posted", result.fixed))
+            network_view(result.variant(name, keras), pictures)
+            for name in dict.fromkeys(("as_posted", result.fixed))
+            for keras in result.keras
         ],
         "subsets": [variant for variant in result.variants if variant.subset],
     }

@@ -99,6 +99,7 @@ def description(result: CaseResult, variant: VariantResult) -> str:
     """Return what a variant changes, in Markdown."""
     seeds = len(variant.seeds)
     about = f"Means of {seeds} seeds." if seeds > 1 else f"Seed {variant.seeds[0]} alone."
+    about += f" Trained with the losses of Keras {variant.keras}."
     if variant.diverged:
         about += f" {round(variant.diverged * seeds)} of {seeds} runs diverged."
     if variant.subset:
@@ -173,31 +174,33 @@ def baseline_content(result: CaseResult, baseline: BaselineResult, pictures: Map
     return Content(params, metrics, {DESCRIPTION: text, **tags}, pictures)
 
 
-def fixes_content(result: CaseResult, pictures: Mapping[str, bytes]) -> Content:
-    """Return the run of a case as a whole: its points, effects, smallest sets and published numbers.
+def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes]) -> Content:
+    """Return the run of a case under a condition: its points, effects, smallest sets and published numbers.
 
     A metric ``<split>.<effect>/<fix>`` is an effect of a fix; the split by which the case is judged comes first.
     """
-    splits = sorted(result.effects, key=lambda split: (split != result.judged_by, split))
+    measured, points = result.effects[keras], result.points_of(keras).values()
+    published = result.published_under(keras)
+    splits = sorted(measured, key=lambda split: (split != result.judged_by, split))
     effects = [
         (split, fix, effect, estimate)
         for split in splits
-        for fix, of_fix in result.effects[split].fixes.items()
+        for fix, of_fix in measured[split].fixes.items()
         for effect, estimate in of_fix
     ]
-    agreeing = sum(row.agrees for row in result.published)
+    agreeing = sum(row.agrees for row in published)
     metrics, tags = finite(
         [
-            *((f"{split}.full_gain", result.effects[split].full_gain.mean, 0) for split in splits),
+            *((f"{split}.full_gain", measured[split].full_gain.mean, 0) for split in splits),
             *((f"{split}.{effect}/{fix}", estimate.mean, 0) for split, fix, effect, estimate in effects),
-            ("published", len(result.published), 0),
+            ("published", len(published), 0),
             ("published_agreeing", agreeing, 0),
         ]
     )
-    smallest = result.effects[result.judged_by].smallest_sets if result.judged_by in result.effects else ()
+    smallest = measured[result.judged_by].smallest_sets if result.judged_by in measured else ()
     sets = " or ".join(" + ".join(names) or "as posted" for names in smallest) or "none"
     tags[DESCRIPTION] = (
-        f"{len(result.points)} combinations of {len(result.fixes)} fixes. "
+        f"{len(points)} combinations of {len(result.fixes)} fixes, with the losses of Keras {keras}. "
         f"Smallest sets that reach 95% of the full gain on {result.judged_by}: {sets}.\n\n{question(result)}"
     )
     tables = {
@@ -205,15 +208,16 @@ def fixes_content(result: CaseResult, pictures: Mapping[str, bytes]) -> Content:
             {"fixes": " + ".join(point.fixes) or "as posted", "variants": ", ".join(point.variants)}
             | {f"{split}_accuracy": score.mean for split, score in point.scores.items()}
             | {"diverged": point.diverged}
-            for point in result.points
+            for point in points
         ),
         "effects.json": _columns(
             {"split": split, "fix": fix, "effect": effect, "mean": value.mean, "low": value.low, "high": value.high}
             for split, fix, effect, value in effects
         ),
-        "published.json": _columns(row.model_dump(mode="json") for row in result.published),
+        "published.json": _columns(row.model_dump(mode="json") for row in published),
     }
-    params = {"case": result.case, "judged_by": result.judged_by, "fixes": ", ".join(fix.name for fix in result.fixes)}
+    params = {"case": result.case, "keras": keras, "judged_by": result.judged_by}
+    params["fixes"] = ", ".join(fix.name for fix in result.fixes)
     return Content(params, metrics, tags, pictures, {path: table for path, table in tables.items() if table})
 
 

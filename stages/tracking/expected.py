@@ -64,31 +64,35 @@ def content_key(*content: Any) -> str:
 
 
 def expected_runs(result: CaseResult) -> list[ExpectedRun]:
-    """Return the runs of a case: its variants, each before its seeds, its baselines, and one for its fixes."""
+    """Return the runs of a case: its variants, each before its seeds, its baselines, and its fixes by condition."""
     case, data = result.case, result.data.sha256
     runs = []
     for variant in result.variants:
         numbers = variant.model_dump(mode="json", exclude={"folder"})
-        key = content_key("variant", case, variant.name, numbers, data)
-        runs.append(ExpectedRun("variant", case, variant.name, key))
+        key = content_key("variant", case, variant.label, numbers, data)
+        runs.append(ExpectedRun("variant", case, variant.label, key))
         runs += [
-            ExpectedRun("seed", case, variant.name, content_key("seed", key, seed), seed, key) for seed in variant.seeds
+            ExpectedRun("seed", case, variant.label, content_key("seed", key, seed), seed, key)
+            for seed in variant.seeds
         ]
     for baseline in result.baselines:
         key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data)
         runs.append(ExpectedRun("baseline", case, baseline.name, key))
-    numbers = result.model_dump(
-        mode="json",
-        include={
-            "judged_by": True,
-            "seeds": True,
-            "fixes": {"__all__": {"name", "changes"}},
-            "points": {"__all__": {"fixes", "scores", "diverged"}},
-            "effects": True,
-            "published": {"__all__": {"claim", "of", "figure", "published", "measured", "tolerance", "agrees"}},
-        },
-    )
-    return [*runs, ExpectedRun("fixes", case, FIXES, content_key("fixes", case, FIXES, numbers, data))]
+    for keras in result.keras:
+        label = result.label(FIXES, keras)
+        shown = [
+            result.judged_by,
+            result.seeds,
+            [(fix.name, fix.changes) for fix in result.fixes],
+            [
+                point.model_dump(mode="json", include={"fixes", "scores", "diverged"})
+                for point in result.points_of(keras).values()
+            ],
+            {split: effects.model_dump(mode="json") for split, effects in result.effects[keras].items()},
+            [row.model_dump(mode="json", exclude={"source"}) for row in result.published_under(keras)],
+        ]
+        runs.append(ExpectedRun("fixes", case, label, content_key("fixes", case, label, shown, data)))
+    return runs
 
 
 def best_run(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedRun | None:
@@ -98,7 +102,7 @@ def best_run(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedRun | N
     first wins. None is returned if no variant has a score on a test split. `runs` are those of `expected_runs`.
     """
     scores = {
-        variant.name: figure.mean
+        variant.label: figure.mean
         for variant in result.variants
         if not variant.diverged and (figure := variant.scores.get("test")) and figure.mean is not None
     }

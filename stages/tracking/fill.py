@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # track.pictures
-Draw = Callable[[CaseResult, VariantResult | BaselineResult | None, "pd.DataFrame"], dict[str, bytes]]
+Draw = Callable[[CaseResult, VariantResult | BaselineResult | str, "pd.DataFrame"], dict[str, bytes]]
 
 VIEWS = Path(__file__).parent / "views"
 RUNS_LOG = Path("runs.log")
@@ -61,11 +61,12 @@ class Reader:
         """Return the content of `run`."""
         result = self.result
         if run.kind == "fixes":
-            return content.fixes_content(result, self.draw(result, None, self.curves))
+            keras = next(keras for keras in result.keras if result.label(expected.FIXES, keras) == run.name)
+            return content.fixes_content(result, keras, self.draw(result, keras, self.curves))
         if run.kind == "baseline":
             baseline = next(baseline for baseline in result.baselines if baseline.name == run.name)
             return content.baseline_content(result, baseline, self.draw(result, baseline, self.curves))
-        variant = result.variant(run.name)
+        variant = result.labelled(run.name)
         seconds = self.seconds.get(variant.folder, {})
         if run.seed is not None:
             run_file = runs.read(files.run_path(run.case, variant.folder, run.seed))
@@ -76,7 +77,7 @@ class Reader:
     def save_model(self, run: ExpectedRun, folder: Path) -> str:
         """Write a model with the weights of the run of a seed to `folder`, and return its card."""
         assert run.seed is not None
-        variant = self.result.variant(run.name)
+        variant = self.result.labelled(run.name)
         network = Network.model_validate(variant.network)
         weights = runs.read(files.run_path(run.case, variant.folder, run.seed)).weights
         examples = files.read_archive(files.RAW_MNIST)["x_test"][:EXAMPLES]

@@ -174,7 +174,8 @@ class Store:
         if version is None:
             for leftover in logged:
                 self.client.delete_logged_model(leftover.model_id)
-            model_id, card = self._log_model(experiment, run.name, run_id, tags, save)
+            # MLflow refuses a dot in the name of a model.
+            model_id, card = self._log_model(experiment, run.name.replace(".", "_"), run_id, tags, save)
             source = f"models:/{model_id}"
             version = self.client.create_model_version(name, source, run_id, tags, description=card, model_id=model_id)
         self.client.set_registered_model_alias(name, ALIAS, version.version)

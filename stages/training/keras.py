@@ -52,11 +52,20 @@ with _muted(), _hidden("jax", "matplotlib", "pandas", "sklearn"):
     import keras
     import tensorflow as tf
 
+    # No public function gives this operation of XLA.
+    from tensorflow.compiler.tf2xla.python import xla
+
     # The search for devices prints too, and would otherwise come with the first tensor.
     tf.config.list_logical_devices()
 
 # TensorFlow warns when one process compiles many programs one by one, which is intended here.
 tf.get_logger().setLevel("ERROR")
+
+
+def kept(tensor: tf.Tensor) -> tf.Tensor:
+    """Return `tensor` as XLA must compute it: no operation before it may be merged with one after it."""
+    barred = xla.optimization_barrier(tensor)
+    return barred[0] if isinstance(barred, list) else barred
 
 
 def compiled(function: Function) -> Function:
@@ -90,4 +99,4 @@ def plain_errors(function: Callable[Arguments, Result]) -> Callable[Arguments, R
     return call
 
 
-__all__ = ["compiled", "keras", "plain_errors", "tf"]
+__all__ = ["compiled", "kept", "keras", "plain_errors", "tf"]

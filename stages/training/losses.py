@@ -71,7 +71,7 @@ LOSSES: dict[tuple[str, str], Loss] = {
 
 def loss_of(network: Network) -> Loss:
     """Return the loss that `network` names, as its version of Keras computes it."""
-    return LOSSES[network.loss, network.keras_semantics]
+    return LOSSES[network.loss, network.keras]
 
 
 def targets_of(network: Network, labels: np.ndarray) -> np.ndarray:

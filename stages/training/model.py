@@ -1,6 +1,6 @@
 """Network -> Keras model and optimizer, and what the seed of a run decides."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,9 @@ from stages.config.network import Adam, Network, Uniform
 from stages.training.keras import keras
 
 
-def build_model(network: Network, n_features: int) -> keras.Sequential:
+def build_model(
+    network: Network, n_features: int, dense: Callable[..., keras.layers.Dense] = keras.layers.Dense
+) -> keras.Sequential:
     """Return a multilayer perceptron from raw inputs [n, n_features] to outputs [n, output_units].
 
     Its layers are named ``hidden_0``, ``hidden_1`` and so on, and ``output``. Kernels are penalized, biases are not.
@@ -18,16 +20,16 @@ def build_model(network: Network, n_features: int) -> keras.Sequential:
     regularizer = keras.regularizers.L2(network.l2) if network.l2 else None
     if regularizer and network.shares_penalty:
         regularizer.l2 = keras.Variable(network.l2, dtype=network.dtype, trainable=False)
-    dense = partial(keras.layers.Dense, kernel_regularizer=regularizer, dtype=network.dtype)
+    layer = partial(dense, kernel_regularizer=regularizer, dtype=network.dtype)
     return keras.Sequential(
         [
             keras.Input((n_features,), dtype=network.dtype),
             keras.layers.Rescaling(network.input_scale, dtype=network.dtype),
             *(
-                dense(units, activation=network.hidden_activation, name=f"hidden_{index}")
+                layer(units, activation=network.hidden_activation, name=f"hidden_{index}")
                 for index, units in enumerate(network.hidden_units)
             ),
-            dense(network.output_units, activation=network.output_activation, name="output"),
+            layer(network.output_units, activation=network.output_activation, name="output"),
         ]
     )
 

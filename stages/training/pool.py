@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
+from operator import itemgetter
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -93,23 +94,23 @@ def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task
     The tasks of a unit share one compiled program. If a program has more than half of a worker's work, its tasks are
     split over the workers, which then compile it once each.
     """
-    groups: dict[tuple[str, int | None], list[Task]] = {}
+    groups: dict[tuple[str, int], list[Task]] = {}
     for task in tasks:
         subset = task.configuration.subset
-        size = sum(subset.first_of_each_class.values()) if subset else None
-        groups.setdefault((task.configuration.network.program, size), []).append(task)
-    n_examples = len(data.y["train"])
-    fair = sum(_seconds(group, n_examples) for group in groups.values()) / workers
+        n_examples = sum(subset.first_of_each_class.values()) if subset else len(data.y["train"])
+        groups.setdefault((task.configuration.network.program, n_examples), []).append(task)
+    seconds = {key: [_seconds(task, key[1]) for task in group] for key, group in groups.items()}
+    fair = sum(COMPILING + sum(group) for group in seconds.values()) / workers
     shares = []
-    for group in groups.values():
-        pieces = min(workers, len(group), ceil(_seconds(group, n_examples) / (fair / 2)))
-        shares += [group[first::pieces] for first in range(pieces)]
-    return sorted(shares, key=lambda share: _seconds(share, n_examples), reverse=True)
+    for key, group in groups.items():
+        pieces = min(workers, len(group), ceil((COMPILING + sum(seconds[key])) / (fair / 2)))
+        shares += [(sum(seconds[key][first::pieces]), group[first::pieces]) for first in range(pieces)]
+    return [share for _, share in sorted(shares, key=itemgetter(0), reverse=True)]
 
 
-def _seconds(tasks: Sequence[Task], n_examples: int) -> float:
-    """Return an estimate of how long a unit of `tasks` takes."""
-    return COMPILING + PER_WEIGHT_AND_EXAMPLE * n_examples * sum(_passes(task.configuration.network) for task in tasks)
+def _seconds(task: Task, n_examples: int) -> float:
+    """Return an estimate of how long `task` takes, without compiling."""
+    return PER_WEIGHT_AND_EXAMPLE * n_examples * _passes(task.configuration.network)
 
 
 def _passes(network: Network) -> int:

@@ -16,14 +16,11 @@ from stages.data.prepared import Prepared
 from stages.training import model as models
 from stages.training.keras import compiled, keras, plain_errors, tf
 from stages.training.losses import loss_of, targets_of
+from stages.training.products import Dense
 from stages.training.runs import Run
 from stages.training.tensors import added, chunks, exact_mean, slice_rows, summed
 
 Row = tuple[float, float, float, float]
-
-# A gradient is a product that sums over the examples of a batch. A long sum is cut where the first-level cache of the
-# processor is full, and rounded differently if that cache is larger. This many examples fit into the smallest.
-PART = 128
 
 # One program evaluates every split, at most this many examples at a time: a program per split would take as long to
 # compile as to run. The outputs for an example do not depend on the examples beside it.
@@ -45,7 +42,7 @@ class Trainer:
     def __init__(self, network: Network, data: Prepared) -> None:
         self.network = network
         self.load(data)
-        self.model = models.build_model(network, data.x["train"].shape[1])
+        self.model = models.build_model(network, data.x["train"].shape[1], Dense)
         self.penalties = {layer.kernel_regularizer for layer in models.dense_layers(self.model)} - {None}
         self.loss = loss_of(network)
         # Compile per trainer, not per module, so that the programs are freed with the trainer.
@@ -170,51 +167,43 @@ class Trainer:
         for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
             vector.assign(tf.reshape(variable, [-1]))
 
-        def step(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             weights = [tf.convert_to_tensor(vector) for vector in self._vectors]
-            loss, gradients, correct = self._value_and_gradients(weights, examples, targets, rows)
+            loss, gradients, correct = self._value_and_gradients(weights, examples, targets)
             self.optimizer.apply(gradients, self._vectors)
-            return tf.cast(loss, tf.float64) * rows.shape[0], correct
+            return tf.cast(loss, tf.float64) * examples.shape[0], correct
 
-        sums = tf.constant(0.0, tf.float64), tf.constant(0)
-        sums = summed(lambda number: step(slice_rows(order, number * size, size)), steps, sums)
-        if rest:
-            sums = added(sums, step(order[-rest:]))
+        def gathered(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return step(tf.gather(examples, rows), tf.gather(targets, rows))
+
+        if size == n_examples:
+            sums = step(examples, targets)  # the order of a full batch is of no use
+        else:
+            sums = tf.constant(0.0, tf.float64), tf.constant(0)
+            sums = summed(lambda number: gathered(slice_rows(order, number * size, size)), steps, sums)
+            if rest:
+                sums = added(sums, gathered(order[-rest:]))
         for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
             variable.assign(tf.reshape(vector, variable.shape))
         return sums
 
     def _value_and_gradients(
-        self, weights: Sequence[tf.Tensor], examples: tf.Tensor, targets: tf.Tensor, rows: tf.Tensor
+        self, weights: Sequence[tf.Tensor], examples: tf.Tensor, targets: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-        """Return loss with penalty, gradients, and number of right answers for the batch of `rows`.
+        """Return loss with penalty, gradients, and number of right answers for a batch.
 
-        A large batch is summed part by part (see `PART`), the penalty with the first. `weights` and gradients are
-        vectors.
+        `weights` and gradients are vectors.
         """
-        n_examples = rows.shape[0]
-        size = min(PART, n_examples)
-        parts, rest = divmod(n_examples, size)
-
-        def part(rows: tf.Tensor, *, penalized: bool = False) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-            labels = tf.gather(targets, rows)
-            with tf.GradientTape() as tape:
-                tape.watch(weights)
-                shaped = [
-                    tf.reshape(vector, variable.shape)
-                    for vector, variable in zip(weights, self.model.trainable_variables, strict=True)
-                ]
-                inputs = tf.cast(tf.gather(examples, rows), self.network.dtype)
-                outputs, _, penalties = self.model.stateless_call(shaped, [], inputs, training=True, return_losses=True)
-                loss = tf.reduce_sum(self.loss(labels, outputs)) / n_examples
-                if penalized and penalties:
-                    loss += tf.add_n(penalties)
-            return loss, tape.gradient(loss, weights), self._correct(outputs, labels)
-
-        sums = part(rows[:size], penalized=True)
-        if parts > 1:
-            sums = summed(lambda number: part(slice_rows(rows, (number + 1) * size, size)), parts - 1, sums)
-        return added(sums, part(rows[-rest:])) if rest else sums
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            shaped = [
+                tf.reshape(vector, variable.shape)
+                for vector, variable in zip(weights, self.model.trainable_variables, strict=True)
+            ]
+            inputs = tf.cast(examples, self.network.dtype)
+            outputs, _, penalties = self.model.stateless_call(shaped, [], inputs, training=True, return_losses=True)
+            loss = tf.add_n([tf.reduce_mean(self.loss(targets, outputs)), *penalties])
+        return loss, tape.gradient(loss, weights), self._correct(outputs, targets)
 
     def _forward(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return losses [n], predicted classes [n], the outputs for these classes [n], and the penalty."""
@@ -275,5 +264,5 @@ class Trainer:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return loss, gradient, and number of right answers of the weights in `vector`, all examples in one batch."""
         weights = tf.split(vector, [math.prod(variable.shape) for variable in self.model.trainable_variables])
-        loss, gradients, correct = self._value_and_gradients(weights, examples, targets, tf.range(examples.shape[0]))
+        loss, gradients, correct = self._value_and_gradients(weights, examples, targets)
         return loss, tf.concat(gradients, axis=0), correct

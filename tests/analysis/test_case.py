@@ -51,7 +51,7 @@ def scores_of(folder: str, split: str) -> dict[int, float]:
 def test_a_variant_has_the_scores_losses_and_steps_of_its_runs(result: CaseResult) -> None:
     assert [variant.name for variant in result.variants] == ["as_posted", "fixed", "longer", "wild", "few"]
     for name in ("as_posted", "fixed"):
-        variant = result.variant(name)
+        variant = result.variant(name, "3")
         for split in ("train", "validation", "test"):
             own = scores_of(name, split)
             assert variant.scores[split] == intervals.figure(own, intervals.sampling(own.values(), len(DATA.y[split])))
@@ -66,16 +66,16 @@ def test_gains_are_over_as_posted_with_the_same_seed(result: CaseResult) -> None
     for split in ("train", "test"):
         posted, fixed = scores_of("as_posted", split), scores_of("fixed", split)
         expected = {seed: fixed[seed] - posted[seed] for seed in SEEDS}
-        assert result.variant("fixed").gain[split].per_seed == pytest.approx(expected)
-        nothing = result.variant("as_posted").gain[split]
+        assert result.variant("fixed", "3").gain[split].per_seed == pytest.approx(expected)
+        nothing = result.variant("as_posted", "3").gain[split]
         assert (nothing.mean, nothing.low, nothing.high) == (0, 0, 0)
-    longer = result.variant("longer")
+    longer = result.variant("longer", "3")
     assert longer.seeds == (3,)
     assert longer.gain["test"].per_seed.keys() == {3}
 
 
 def test_a_variant_that_diverged_has_scores_and_no_losses_and_says_so(result: CaseResult) -> None:
-    wild = result.variant("wild")
+    wild = result.variant("wild", "3")
     assert (wild.diverged, wild.final_loss.mean) == (1, None)
     assert wild.losses["test"].per_seed == {0: None, 3: None}
     assert wild.scores["test"].finite
@@ -88,7 +88,7 @@ def test_a_variant_that_diverged_has_scores_and_no_losses_and_says_so(result: Ca
 
 
 def test_a_variant_on_a_subset_has_answers_and_neither_a_gain_nor_a_test_split(result: CaseResult) -> None:
-    few = result.variant("few")
+    few = result.variant("few", "3")
     assert (few.subset, few.gain, list(few.scores)) == ({0: 2, 1: 3}, {}, ["train"])
     assert few.answers is not None
     assert sum(few.answers.values()) == len(SEEDS)
@@ -98,10 +98,10 @@ def test_a_variant_on_a_subset_has_answers_and_neither_a_gain_nor_a_test_split(r
 
 def test_confusion_counts_and_recall_are_over_the_test_answers_of_every_seed(result: CaseResult) -> None:
     for name in ("as_posted", "fixed"):
-        counts = np.array(result.variant(name).confusion)
+        counts = np.array(result.variant(name, "3").confusion)
         assert counts.sum(axis=1).tolist() == (2 * np.bincount(DATA.y["test"], minlength=10)).tolist()
         assert counts.trace() == sum(int((run.predicted["test"] == DATA.y["test"]).sum()) for run in RUNS[name])
-        assert result.variant(name).recall == tuple(counts.diagonal() / counts.sum(axis=1))
+        assert result.variant(name, "3").recall == tuple(counts.diagonal() / counts.sum(axis=1))
 
 
 def test_a_baseline_has_single_values_with_their_sampling_interval(result: CaseResult) -> None:
@@ -120,9 +120,9 @@ def test_every_point_has_the_scores_of_its_runs_with_the_seeds_of_the_case(resul
     for point in result.points:
         assert point.scores["test"] == intervals.estimate(scores_of(point.folder, "test").values())
         assert point.diverged == 0
-    full = {split: effects.full_gain.mean for split, effects in result.effects.items()}
-    assert full == {split: result.variant("fixed").gain[split].mean for split in ("train", "test")}
-    assert result.effects["test"].fixes.keys() == {"softmax", "adam"}
+    full = {split: effects.full_gain.mean for split, effects in result.effects["3"].items()}
+    assert full == {split: result.variant("fixed", "3").gain[split].mean for split in ("train", "test")}
+    assert result.effects["3"]["test"].fixes.keys() == {"softmax", "adam"}
 
 
 def test_the_result_describes_the_data_the_network_as_posted_and_what_each_fix_changes(result: CaseResult) -> None:

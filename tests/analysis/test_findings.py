@@ -19,7 +19,7 @@ def result(scores: Mapping[str, float], variants: Mapping[str, Sequence[str]] | 
 
 
 def find(scores: Mapping[str, float]) -> findings.Findings:
-    return findings.find(result(scores), "test")
+    return findings.find(result(scores), "3", "test")
 
 
 def test_what_stands_out_is_found() -> None:
@@ -50,13 +50,13 @@ def test_a_fix_is_necessary_if_half_of_the_gain_is_lost_without_it_and_the_great
 
 def test_a_fix_that_surely_lowers_the_score_over_all_orders_is_harmful() -> None:
     original = result({"": 0.1, "a": 0.9, "b": 0.1, "ab": 0.8})
-    assert findings.find(original, "test").harmful == pytest.approx({"b": -0.05})
+    assert findings.find(original, "3", "test").harmful == pytest.approx({"b": -0.05})
     # If its interval reaches zero, the loss is not sure.
-    effects = original.effects["test"]
+    effects = original.effects["3"]["test"]
     b = effects.fixes["b"]
     unsure = b.model_copy(update={"shapley": b.shapley.model_copy(update={"high": 0.01})})
     changed = effects.model_copy(update={"fixes": effects.fixes | {"b": unsure}})
-    assert findings.find(original.model_copy(update={"effects": {"test": changed}}), "test").harmful == {}
+    assert findings.find(original.model_copy(update={"effects": {"3": {"test": changed}}}), "3", "test").harmful == {}
 
 
 @pytest.mark.parametrize("scores", [{"": 0.5}, {"": 0.5, "a": 0.5}, {"": 0.5, "a": 0.2, "b": 0.3, "ab": 0.505}])
@@ -64,7 +64,7 @@ def test_nothing_is_necessary_if_all_fixes_gain_less_than_a_point(scores: dict[s
     found = find(scores)
     assert not found.gains
     assert found.necessary == {}
-    assert findings.advice(result(scores), "test") is None
+    assert findings.advice(result(scores), "3", "test") is None
 
 
 def test_fixes_replace_each_other_only_if_each_adds_score_and_a_point_is_nothing() -> None:
@@ -80,7 +80,7 @@ def test_the_advice_compares_what_lacks_the_necessary_fix_with_what_has_it() -> 
     def names(points: Sequence[Any]) -> list[str]:
         return ["".join(point.fixes) for point in points]
 
-    advice = findings.advice(result(STORY, {"comment": "bc"}), "test")
+    advice = findings.advice(result(STORY, {"comment": "bc"}), "3", "test")
     assert advice is not None
     assert advice.fix == "a"
     assert names(advice.without) == ["", "bc"]
@@ -89,8 +89,8 @@ def test_the_advice_compares_what_lacks_the_necessary_fix_with_what_has_it() -> 
     assert advice.completed is not None
     assert (advice.advised.variants, names([advice.completed])) == (("comment",), ["abc"])
     # Without a variant of two fixes.
-    advice = findings.advice(result(STORY, {"one": "b"}), "test")
+    advice = findings.advice(result(STORY, {"one": "b"}), "3", "test")
     assert advice is not None
     assert names(advice.without) == ["", "b", "bc"]
     assert (advice.advised, advice.completed, advice.better) == (None, None, [])
-    assert findings.advice(result({"": 0.1, "a": 0.9}), "test") is None
+    assert findings.advice(result({"": 0.1, "a": 0.9}), "3", "test") is None

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import made_up
 import numpy as np
 import pytest
 
@@ -19,7 +20,10 @@ def published(**settings: Any) -> Published:
 
 def of_epochs(histories: list[list[float]], **settings: Any) -> PublishedResult:
     runs = [Run(0, np.array([[loss, 0, 0, 0] for loss in losses]), {}, {}, {}, None, {}, 1) for losses in histories]
-    return compare(published(figure="loss", **settings), {}, {"v": runs})
+    [found] = compare(
+        published(figure="loss", **settings), [made_up.variant("v", (), (0,), 0.5)], [], {("v", "3"): runs}
+    )
+    return found
 
 
 def of_baseline(mean: float | None, **settings: Any) -> PublishedResult:
@@ -34,7 +38,8 @@ def of_baseline(mean: float | None, **settings: Any) -> PublishedResult:
         scores={"train": other, "test": figure},
         losses={"test": other},
     )
-    return compare(published(**settings), {"v": result}, {})
+    [found] = compare(published(**settings), [], [result], {})
+    return found
 
 
 @pytest.mark.parametrize(("epoch", "farthest"), [(1, 9.0), (2, 4.0), (3, 4.0)])

@@ -23,7 +23,7 @@ CASES = sorted(CONTENT["cases"])
 def with_variants(variants: dict[str, Any]) -> PlannedFiles:
     """Return the plan of mnist with these variants and nothing published."""
     content = changed("cases.mnist.variants", variants)
-    content["cases"]["mnist"]["published"] = []
+    content["cases"]["mnist"] |= {"published": [], "keras": ["2.2"]}
     return planned(load.validated(content))["mnist"]
 
 
@@ -38,15 +38,15 @@ def test_a_variant_is_as_posted_except_for_its_fixes_and_then_its_own_settings()
 
 def test_the_settings_of_a_variant_win_over_those_of_a_fix() -> None:
     case = PARAMS.cases["ex4"]
-    assert resolve(case, ["mini_batches"], {}).batch_size == 32
-    assert resolve(case, ["mini_batches"], {"batch_size": 7}).batch_size == 7
+    assert resolve(case, ["mini_batches"], {}, "3").batch_size == 32
+    assert resolve(case, ["mini_batches"], {"batch_size": 7}, "3").batch_size == 7
 
 
 @given(name=st.sampled_from(CASES), data=st.data())
 def test_the_order_of_fixes_does_not_matter(name: str, data: st.DataObject) -> None:
     case = PARAMS.cases[name]
     fixes = data.draw(st.lists(st.sampled_from(list(case.fixes)), unique=True))
-    assert resolve(case, fixes, {}) == resolve(case, data.draw(st.permutations(fixes)), {})
+    assert resolve(case, fixes, {}, "3") == resolve(case, data.draw(st.permutations(fixes)), {}, "3")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -54,10 +54,10 @@ def test_every_set_of_fixes_is_a_point_at_the_place_whose_bits_name_the_fixes(na
     plan = PLANNED[name]
     fixes = [fix.name for fix in plan.case.fixes]
     networks = {run.folder: run.network for run in plan.runs.runs}
-    assert len(plan.case.points) == 2 ** len(fixes)
+    assert [point.keras for point in plan.case.points] == ["2.2"] * 2 ** len(fixes) + ["3"] * 2 ** len(fixes)
     for place, point in enumerate(plan.case.points):
         assert point.fixes == tuple(fix for i, fix in enumerate(fixes) if place >> i & 1)
-        assert networks[point.folder] == resolve(PARAMS.cases[name], point.fixes, {})
+        assert networks[point.folder] == resolve(PARAMS.cases[name], point.fixes, {}, point.keras)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -67,7 +67,7 @@ def test_no_two_points_of_the_real_cases_are_equal(name: str) -> None:
 
 def test_as_posted_is_the_first_variant_and_the_others_keep_their_order() -> None:
     for name, plan in PLANNED.items():
-        names = [variant.name for variant in plan.case.variants]
+        names = list(dict.fromkeys(variant.name for variant in plan.case.variants))
         assert names == ["as_posted", *CONTENT["cases"][name]["variants"]]
 
 
@@ -87,8 +87,8 @@ def test_every_variant_and_point_finds_its_network_subset_and_seeds_in_its_folde
 
 def test_no_run_of_the_real_cases_is_trained_twice() -> None:
     counts = {name: sum(len(run.seeds) for run in plan.runs.runs) for name, plan in PLANNED.items()}
-    # mnist: 8 points, 2 further variants, and one of a single seed; ex4: 32 points, assignment and 5 subsets.
-    assert counts == {"mnist": 10 * 5 + 1, "ex4": 38 * 5}
+    # mnist: 8 points, and one variant of a single seed; ex4: 32 points and 5 subsets, and assignment under 2.2 alone.
+    assert counts == {"mnist": 2 * (8 * 5 + 1), "ex4": 2 * 37 * 5 + 5}
 
 
 def test_a_variant_has_the_seeds_of_the_file_unless_it_has_its_own() -> None:
@@ -121,9 +121,21 @@ def test_a_subset_has_a_folder_of_its_own_even_with_the_network_of_a_point() -> 
     assert runs["as_posted"].subset is None
 
 
+def test_under_one_condition_a_variant_is_called_by_its_name_and_under_several_by_both() -> None:
+    one = with_variants({"few": {"data": {"first_of_each_class": {3: 5}}}})
+    assert [variant.label for variant in one.case.variants] == ["as_posted", "few"]
+    labels = [variant.label for variant in PLANNED["ex4"].case.variants]
+    assert labels[:2] == ["as_posted@2.2", "as_posted@3"]
+    assert [label for label in labels if label.startswith("assignment")] == ["assignment@2.2"]
+    content = changed("cases.ex4.keras", ["2.2"])
+    del content["cases"]["ex4"]["keras"]
+    del content["cases"]["ex4"]["variants"]["assignment"]["keras"]
+    assert {variant.network.keras for variant in planned(load.validated(content))["ex4"].case.variants} == {"3"}
+
+
 def test_a_point_without_a_name_has_a_folder_that_depends_on_its_network_alone() -> None:
     point = next(point for point in PLANNED["mnist"].case.points if point.fixes == ("wider_hidden",))
-    network = resolve(PARAMS.cases["mnist"], point.fixes, {})
+    network = resolve(PARAMS.cases["mnist"], point.fixes, {}, "2.2")
     digest = hashlib.sha256(files.json_text(network.model_dump(mode="json")).encode()).hexdigest()
     assert point.folder == f"p-{digest[:8]}"
     content = copy.deepcopy(CONTENT)
@@ -144,6 +156,7 @@ NETWORKS = st.builds(
     lambda units, rate, l2: Network.model_validate(
         {
             **CONTENT["cases"]["mnist"]["as_posted"],
+            "keras": "2.2",
             "hidden_units": units,
             "optimizer": {"name": "sgd", "learning_rate": rate},
             "l2": l2,
@@ -161,7 +174,7 @@ def test_a_network_survives_its_file_bit_for_bit(network: Network) -> None:
 
 
 def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share_it() -> None:
-    network = PARAMS.cases["ex4"].as_posted
+    network = resolve(PARAMS.cases["ex4"], [], {}, "2.2")
 
     def program(**changes: Any) -> str:
         return Network.model_validate({**network.model_dump(), **changes}).program
@@ -178,7 +191,7 @@ def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share
         {"l2": 0.0},
         {"batch_size": 7},
         {"hidden_units": [26]},
-        {"keras_semantics": "3"},
+        {"keras": "3"},
         {"input_scale": 0.5},
         {"optimizer": {"name": "adam", "learning_rate": 0.01}},
     ):

@@ -20,14 +20,17 @@ NAME = "a name of at most 64 letters, digits, _ and - that begins with a letter"
 DATA_FILE = "the path of a file below data/, not in data/prepared, of letters, digits, _, -, . and /"
 ONE_LINE = "text in one line, without control characters"
 KEYS = ", ".join(CONTENT["cases"]["mnist"]["as_posted"])
-VARIANT_KEYS = "fixes, set, data, seeds"
+VARIANT_KEYS = "fixes, set, data, seeds, keras"
 
 
 @pytest.mark.parametrize(
     ("path", "keys"),
     [
         ("sedes", "seeds, execution, cases"),
-        ("cases.mnist.dataset", "title, source, data, judged_by, as_posted, fixes, variants, baselines, published"),
+        (
+            "cases.mnist.dataset",
+            "title, source, data, judged_by, keras, as_posted, fixes, variants, baselines, published",
+        ),
         ("cases.mnist.data.side", "file, recipe, validation_split"),
         (f"{MNIST}.epoch", KEYS),
         (f"{MNIST}.optimizer.rate", "name, learning_rate"),
@@ -66,7 +69,8 @@ def test_an_unknown_key_is_refused_with_the_keys_that_exist(path: str, keys: str
         ),
         (f"{MNIST}.hidden_activation", "gelu", "\"gelu\"; expected 'linear', 'relu', 'sigmoid' or 'tanh'"),
         (f"{MNIST}.output_units", 2, "2; expected 1 or 10"),
-        (f"{MNIST}.keras_semantics", 2.2, "2.2; expected '2.2' or '3'"),
+        ("cases.mnist.keras", [], "[]; expected 1 or more entries"),
+        ("cases.mnist.keras.0", 2.2, "2.2; expected '2.2' or '3'"),
         (f"{MNIST}.optimizer", "adam", '"adam"; expected a mapping whose name is one of: sgd, adam, tnc'),
         (f"{MNIST}.optimizer.name", "rmsprop", '"rmsprop"; expected one of: sgd, adam, tnc'),
         (f"{MNIST}.optimizer.learning_rate", 0, "0; expected a number above 0"),

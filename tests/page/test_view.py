@@ -11,6 +11,7 @@ import made_up
 import numpy as np
 import pytest
 
+from stages.analysis import attribution
 from stages.analysis.results import BaselineResult, CaseResult, Estimate, VariantResult
 from stages.page import view
 
@@ -68,12 +69,12 @@ def rows_of(text: str, css_class: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("finite", [True, False])
 @pytest.mark.parametrize("n_seeds", [1, 2])
-@pytest.mark.parametrize("n_fixes", [0, 1, 2, 3, 5])
-def test_any_number_of_fixes_one_seed_and_diverged_runs_give_a_sound_page(
-    n_fixes: int, n_seeds: int, finite: bool
+@pytest.mark.parametrize(("n_fixes", "keras"), [(0, "3"), (1, "3"), (2, "2.2 3"), (3, "3 2.2"), (5, "2.2")])
+def test_any_number_of_fixes_one_seed_two_conditions_and_diverged_runs_give_a_sound_page(
+    n_fixes: int, keras: str, n_seeds: int, finite: bool
 ) -> None:
     scores = np.random.default_rng(n_fixes).uniform(0, 1, 2**n_fixes)
-    page = Page(page_of(made_up.result(scores, n_seeds, finite=finite), finite=finite))
+    page = Page(page_of(made_up.result(scores, n_seeds, finite=finite, keras=keras.split()), finite=finite))
     assert page.open == []
     ids = list(page.values("id"))
     assert len(ids) == len(set(ids))
@@ -84,7 +85,7 @@ def test_any_number_of_fixes_one_seed_and_diverged_runs_give_a_sound_page(
     assert not re.search(r"\b(nan|inf|None|Undefined)\b", text)
     assert ("not finite" in text) == (not finite)
     assert ("diverged" in text) == (not finite)
-    assert ("interval" in text.split("All results")[0]) == (n_seeds > 1 and n_fixes > 0)
+    assert ("interval" in text.split("All results")[0]) == (n_seeds > 1)
 
 
 def test_equal_results_give_equal_bytes() -> None:
@@ -143,7 +144,7 @@ def test_the_tables_show_the_figures_of_the_result() -> None:
     }
     measured: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
     expected: dict[Any, float | None] = {
-        (f"made-up.{one.name}", split, None): one.scores[split].mean for one in measured for split in ("train", "test")
+        (f"made-up.{one.label}", split, None): one.scores[split].mean for one in measured for split in ("train", "test")
     }
     del expected["made-up.few", "test", None]
     for variant in result.variants[1:]:
@@ -188,47 +189,70 @@ def sentences(scores: list[float], n_seeds: int = 2) -> str:
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        ([0.1], "No fix is suggested: as posted, the test accuracy is 10.0%. There is nothing to attribute."),
+        (
+            [0.1],
+            "No fix is suggested. As posted with Keras 3, the test accuracy is 10.0%. There is nothing to attribute.",
+        ),
         (
             [0.1, 0.9],
-            "The only fix, a, raises the test accuracy from 10.0% to 90.0%. The whole gain is due to this fix.",
+            "the only fix, a, raises the test accuracy from 10.0% to 90.0%. The whole gain is due to this fix.",
         ),
         (
             [0.3, 0.2],
-            "The only fix does not raise the test accuracy: it is 30.0% as posted and 20.0% with the fix. "
+            "the only fix does not raise the test accuracy: it is 30.0% as posted and 20.0% with the fix. "
             "There is no gain to attribute.",
         ),
         (
             [0.3, 0.2, 0.2, 0.3],
-            "All 2 fixes together do not raise the test accuracy: it is 30.0% as posted and 30.0% with the fixes. "
+            "all 2 fixes together do not raise the test accuracy: it is 30.0% as posted and 30.0% with the fixes. "
             "There is no gain to attribute.",
         ),
         (
             [0.1, 0.1, 0.1, 0.9],
-            "All 2 fixes together raise the test accuracy from 10.0% to 90.0%. Fewer fixes do not reach 95% of this "
+            "all 2 fixes together raise the test accuracy from 10.0% to 90.0%. Fewer fixes do not reach 95% of this "
             "gain. The necessary fixes are a (all others without it reach 10.0%) and b (10.0%). No fix does anything "
             "alone. The pair is a and b: together they add 80.0 points more than one by one.",
         ),
         (
             [0.1, 0.9, 0.1, 0.9],
-            "All 2 fixes together raise the test accuracy from 10.0% to 90.0%. a is enough for 95% of this gain. "
+            "all 2 fixes together raise the test accuracy from 10.0% to 90.0%. a is enough for 95% of this gain. "
             "The necessary fix is a (all others without it reach 10.0%). Alone, b does nothing.",
         ),
         (
             [0.1, 0.9, 0.9, 0.9],
-            "All 2 fixes together raise the test accuracy from 10.0% to 90.0%. a or b is enough for 95% of this gain. "
+            "all 2 fixes together raise the test accuracy from 10.0% to 90.0%. a or b is enough for 95% of this gain. "
             "No single fix is necessary. Each fix does something alone.",
         ),
         (
             [0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9],
-            "All 3 fixes together raise the test accuracy from 10.0% to 90.0%. a and c, or b and c are enough for 95% "
+            "all 3 fixes together raise the test accuracy from 10.0% to 90.0%. a and c, or b and c are enough for 95% "
             "of this gain. The necessary fix is c (all others without it reach 10.0%). No fix does anything alone. "
             "The pair that helps each other most is b and c: together they add 40.0 points more than one by one.",
         ),
     ],
 )
 def test_the_sentences_say_what_the_numbers_say(scores: list[float], expected: str, n_seeds: int) -> None:
-    assert sentences(scores, n_seeds) == expected
+    begin = "" if len(scores) == 1 else "With Keras 3, "
+    assert sentences(scores, n_seeds) == begin + expected
+
+
+def test_every_condition_has_its_answer_its_facts_and_its_points() -> None:
+    text = page_of(made_up.result([0.1, 0.2, 0.1, 0.9], keras=("2.2", "3")))
+    card = plain(text.split("</article>")[0].rpartition("<article")[2])
+    assert "In 2018, with Keras 2.2" in card
+    assert "Today, with Keras 3" in card
+    for keras in ("2.2", "3"):
+        assert f"With Keras {keras}, all 2 fixes together raise the test accuracy from 10.0% to 90.0%." in card
+        assert text.count(f"Enough with Keras {keras}:") == 1
+    assert text.count('<table class="bars cells"') == 2
+
+
+def test_a_claim_is_undecided_if_the_interval_does_not_tell() -> None:
+    scores = np.array([[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.9, 0.9]])
+    effects = attribution.effects("ab", scores, 0)
+    result = made_up.result([0.1, 0.5, 0.9, 0.9], effects={"3": {"train": effects, "test": effects}})
+    facts = plain(page_of(result).split('<ul class="facts">')[1].split("</ul>")[0])
+    assert "Undecided with Keras 3: the intervals do not tell whether a is worth less than 1 point alone." in facts
 
 
 def test_sets_that_are_too_many_to_list_are_counted() -> None:
@@ -239,11 +263,14 @@ def test_sets_that_are_too_many_to_list_are_counted() -> None:
 def test_the_list_names_what_stands_out() -> None:
     scores = {"": 0.1, "a": 0.1, "b": 0.1, "c": 0.05, "ab": 0.9, "ac": 0.1, "bc": 0.1, "abc": 0.8}
     facts = plain(page_of(made_up.result(made_up.by_names(scores))).split('<ul class="facts">')[1].split("</ul>")[0])
-    assert "Necessary: a. Without it, all other fixes together reach 10.0%. With it, they reach 80.0%." in facts
-    assert "Nothing alone: added to the network as posted, a and b each change the test accuracy" in facts
-    assert "Work together: together, a and b add 72.5 points more than one by one." in facts
-    assert "Costs accuracy: c, −5.0 points averaged over all orders of adding the fixes." in facts
-    assert "Enough: a and b reach 95% of the full gain. No smaller set does." in facts
+    assert (
+        "Necessary with Keras 3: a. Without it, all other fixes together reach 10.0%. With it, they reach 80.0%."
+        in facts
+    )
+    assert "Nothing alone with Keras 3: added to the network as posted, a and b each change the test accuracy" in facts
+    assert "Work together with Keras 3: together, a and b add 72.5 points more than one by one." in facts
+    assert "Costs accuracy with Keras 3: c, −5.0 points averaged over all orders of adding the fixes." in facts
+    assert "Enough with Keras 3: a and b reach 95% of the full gain. No smaller set does." in facts
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.1141, "11.4%"), (1, "100.0%"), (-0.05, "−5.0%"), (None, "not finite")])

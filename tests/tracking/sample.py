@@ -30,7 +30,7 @@ NETWORK: dict[str, Any] = {
     "output_activation": "softmax",
     "initializer": {"name": "glorot_uniform"},
     "loss": "categorical_crossentropy",
-    "keras_semantics": "3",
+    "keras": "3",
     "optimizer": {"name": "sgd", "learning_rate": 0.01},
     "l2": 0.0,
     "batch_size": 32,
@@ -119,11 +119,12 @@ def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
         "title": "Why does it not learn?",
         "source": "https://example.org/1",
         "judged_by": "test",
+        "keras": ("3",),
         "seeds": SEEDS,
-        "as_posted": NETWORK,
+        "as_posted": {key: value for key, value in NETWORK.items() if key != "keras"},
         "fixes": [{"name": name, "why": f"because of {name}", "set": value} for name, value in fixes.items()],
         "variants": [],
-        "points": [{"fixes": names, "folder": folder} for folder, names in points.items()],
+        "points": [{"fixes": names, "keras": "3", "folder": folder} for folder, names in points.items()],
         "baselines": ["logistic_regression"],
         "published": [
             {
@@ -139,7 +140,7 @@ def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
     }
     for name, (folder, names, settings, seeds, subset, score) in VARIANTS.items():
         changed = {key: value for fix in names for key, value in fixes[fix].items()} | settings
-        variant = {"name": name, "folder": folder, "fixes": names, "set": settings, "seeds": seeds}
+        variant = {"name": name, "label": name, "folder": folder, "fixes": names, "set": settings, "seeds": seeds}
         chosen = {"first_of_each_class": subset} if subset else None
         planned["variants"].append(variant | {"network": network(changed), "subset": chosen})
         for seed in seeds:

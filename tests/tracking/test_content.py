@@ -24,7 +24,7 @@ def result(template: Path, monkeypatch: pytest.MonkeyPatch) -> CaseResult:
 def variant(result: CaseResult, name: str) -> content.Content:
     curves = files.read_csv(files.CURVES / f"{sample.CASE}.csv")
     own = curves[curves["variant"] == name]
-    return content.variant_content(result, result.variant(name), own, {0: 1.5, 3: 2.0}, {})
+    return content.variant_content(result, result.variant(name, "3"), own, {0: 1.5, 3: 2.0}, {})
 
 
 def test_the_curves_of_a_variant_are_the_means_over_its_seeds(result: CaseResult) -> None:
@@ -37,7 +37,10 @@ def test_the_curves_of_a_variant_are_the_means_over_its_seeds(result: CaseResult
 
 def test_values_that_are_not_finite_are_left_out_and_named(result: CaseResult) -> None:
     run = runs.read(files.run_path(sample.CASE, "diverging", 0))
-    for shown in (variant(result, "diverging"), content.seed_content(result, result.variant("diverging"), run, {})):
+    for shown in (
+        variant(result, "diverging"),
+        content.seed_content(result, result.variant("diverging", "3"), run, {}),
+    ):
         assert all(math.isfinite(value) for _, value, _ in shown.metrics)
         losses = {"final_loss", "train_loss", "validation_loss", "test_loss", "epoch/loss"}
         assert set(shown.tags["not_finite"].split(", ")) == losses
@@ -56,16 +59,16 @@ def test_a_variant_says_what_it_changes(result: CaseResult) -> None:
 
 
 def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result: CaseResult) -> None:
-    shown = content.fixes_content(result, {})
+    shown = content.fixes_content(result, "3", {})
     metrics = {name: value for name, value, _ in shown.metrics}
-    for split, effects in result.effects.items():
+    for split, effects in result.effects["3"].items():
         for fix, of_fix in effects.fixes.items():
             assert metrics[f"{split}.shapley/{fix}"] == of_fix.shapley.mean
     assert (metrics["published"], metrics["published_agreeing"]) == (2, 1)
     assert shown.tables["points.json"]["fixes"] == ["as posted", "adam", "small_batches", "adam + small_batches"]
     assert len(shown.tables["effects.json"]["mean"]) == 2 * 2 * 4
     assert pd.DataFrame(shown.tables["published.json"])["agrees"].tolist() == [True, False]
-    sets = result.effects["test"].smallest_sets
+    sets = result.effects["3"]["test"].smallest_sets
     assert (
         f"95% of the full gain on test: {' or '.join(' + '.join(names) for names in sets)}."
         in shown.tags[content.DESCRIPTION]

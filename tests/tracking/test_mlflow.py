@@ -118,7 +118,7 @@ def page(
 def test_the_table_of_the_page_has_the_variants_in_their_order_with_gain_interval_and_model(
     page: Callable[..., str],
 ) -> None:
-    columns = ("gain_interval", "test_accuracy", "fixes", "adam", "Dataset")
+    columns = ("gain_interval", "test_accuracy", "keras", "fixes", "adam", "Dataset")
     # " to " is part of an interval, and a line per variant is in the column of its name.
     text = page(place.address("1", "scores"), "Scores and gains", *columns, " to ", *(f"\n{name}\n" for name in NAMES))
     lines = text.splitlines()
@@ -131,7 +131,7 @@ def test_the_table_of_the_page_has_the_variants_in_their_order_with_gain_interva
 def test_the_charts_of_the_page_are_of_the_final_weights_and_by_epoch(page: Callable[..., str]) -> None:
     page(
         place.address("1", "curves") + track.CHARTS,
-        *("Final weights", "gain", "By epoch", "epoch/accuracy", "epoch/loss"),
+        *("Final weights", "gain", "By epoch", "epoch/accuracy", "epoch/loss", *NAMES),
     )
 
 

@@ -128,7 +128,7 @@ def test_a_class_of_probability_0_costs_the_logarithm_of_epsilon_and_has_no_grad
 
 @pytest.mark.parametrize("label", [0, 1, 5])
 def test_a_saturated_sigmoid_has_a_loss_without_bound_under_keras_3(label: int) -> None:
-    loss = losses.loss_of(network(**ONE_SIGMOID, keras_semantics="3"))
+    loss = losses.loss_of(network(**ONE_SIGMOID, keras="3"))
     for logit in (50.0, 5000.0):
         outputs = keras.activations.sigmoid(tf.constant([[logit]], tf.float32))
         found = loss(tf.constant([[label]], tf.float32), outputs).numpy()

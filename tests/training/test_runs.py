@@ -148,7 +148,7 @@ def test_the_key_has_everything_that_decides_a_run(monkeypatch: pytest.MonkeyPat
         key(epochs=2),
         key(hidden_units=[8]),
         key(optimizer={"name": "adam", "learning_rate": 0.02}),
-        key(keras_semantics="3"),
+        key(keras="3"),
         key(initializer={"name": "uniform", "limit": 0.1}),
     ]
     versions = runs.versions()
