@@ -22,12 +22,11 @@ OF_CASES = (
 
 def contents(params: Params) -> dict[Path, Any]:
     """Return the content of every file below configs/, by path."""
-    written: dict[Path, Any] = {files.CASES: {"cases": list(params.cases)}}
-    for case, parts in planned(params).items():
-        written[files.config_path(case, "data")] = params.cases[case].data.model_dump(mode="json")
-        for name, part in parts._asdict().items():
-            written[files.config_path(case, name)] = part.model_dump(mode="json")
-    return written
+    return {files.CASES: {"cases": list(params.cases)}} | {
+        files.config_path(case, name): part.model_dump(mode="json")
+        for case, parts in planned(params).items()
+        for name, part in parts._asdict().items()
+    }
 
 
 def prune(cases: Collection[str]) -> None:

@@ -19,7 +19,9 @@ def check(params: Params) -> None:
                 resolve(case, fixes, {}, case.keras[0])
             for variant in case.variants:
                 check_variant(case, variant, params.seeds)
-            check_baselines(case)
+            for baseline in case.baselines:
+                if baseline in case.all_variants():  # their metrics share a folder
+                    raise RefusedError("the name of a variant", "another name", "baselines", baseline)
             check_published(case)
         except RefusedError as refusal:
             raise refusal.below("cases", name) from None
@@ -48,13 +50,6 @@ def check_variant(case: Case, name: str, seeds: tuple[int, ...]) -> None:
                 raise RefusedError(quote(count), expected, *place, "data", "first_of_each_class", str(label))
 
 
-def check_baselines(case: Case) -> None:
-    """Refuse a baseline with the name of a variant: their metrics share a folder."""
-    for name in case.baselines:
-        if name in case.all_variants():
-            raise RefusedError("the name of a variant", "another name", "baselines", name)
-
-
 def check_published(case: Case) -> None:
     """Refuse a published number whose figure is not measured."""
     means, by_epoch = mean_figures(case), epoch_figures(case)
@@ -66,11 +61,17 @@ def check_published(case: Case) -> None:
         if published.figure not in figures[published.of]:
             expected = f"one of: {', '.join(figures[published.of])}"
             raise RefusedError(quote(published.figure), expected, *place, "figure")
-        if published.from_epoch is not None:
-            epochs = epochs_of(case, case.all_variants()[published.of])
-            if published.from_epoch > epochs:
-                expected = f"at most the epochs of {published.of}, {epochs}"
-                raise RefusedError(str(published.from_epoch), expected, *place, "from_epoch")
+        if published.from_epoch is None:
+            continue
+        epochs = epochs_of(case, case.all_variants()[published.of])
+        if published.from_epoch > epochs:
+            expected = f"at most the epochs of {published.of}, {epochs}"
+            raise RefusedError(str(published.from_epoch), expected, *place, "from_epoch")
+
+
+def splits_of(case: Case, variant: Variant) -> tuple[str, ...]:
+    """Return the splits on which `variant` is scored: a subset has only the training split."""
+    return ("train",) if variant.data else case.data.splits
 
 
 def mean_figures(case: Case) -> dict[str, list[str]]:
@@ -80,9 +81,7 @@ def mean_figures(case: Case) -> dict[str, list[str]]:
         return [f"{split}_{figure}" for split in splits for figure in ("accuracy", "loss")]
 
     of_variants = {
-        name: [*of_splits(("train",)), "final_loss"]
-        if variant.data
-        else [*of_splits(case.data.splits), "final_loss", "gain", "train_gain"]
+        name: [*of_splits(splits_of(case, variant)), "final_loss", *(() if variant.data else ("gain", "train_gain"))]
         for name, variant in case.all_variants().items()
     }
     return of_variants | {name: of_splits(case.data.splits) for name in case.baselines}
@@ -90,11 +89,9 @@ def mean_figures(case: Case) -> dict[str, list[str]]:
 
 def epoch_figures(case: Case) -> dict[str, list[str]]:
     """Return the figures that have a value per epoch, of each variant that is trained by epochs."""
-    figures = ["loss", "accuracy"]
+    validation = ("validation_loss", "validation_accuracy")
     return {
-        name: figures
-        if variant.data or "validation" not in case.data.splits
-        else [*figures, "validation_loss", "validation_accuracy"]
+        name: ["loss", "accuracy", *(validation if "validation" in splits_of(case, variant) else ())]
         for name, variant in case.all_variants().items()
         if epochs_of(case, variant)
     }

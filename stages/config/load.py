@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
@@ -14,19 +14,14 @@ from ruamel.yaml.reader import ReaderError
 from stages.base import files
 from stages.base.errors import UserError
 from stages.config import checks
+from stages.config.planned import PlannedCases
 from stages.config.schema import Data, Params
-from stages.config.strict import RefusedError, Strict, first_refusal, printable, quote, shorten
+from stages.config.strict import RefusedError, damaged, first_refusal, printable, quote, shorten
 
 MOST_BYTES = 200_000
 MOST_DEPTH = 20  # of mappings and lists in one another
 
 T = TypeVar("T")
-
-
-class Cases(Strict):
-    """configs/cases.json: the names of the cases, in the order of params.yaml."""
-
-    cases: tuple[str, ...] = Field(strict=False)
 
 
 def read(path: Path = files.PARAMS) -> Params:
@@ -35,14 +30,23 @@ def read(path: Path = files.PARAMS) -> Params:
     Raises
     ------
     UserError
-        If the file is missing, is not YAML, or is refused by the schema.
+        If the file is missing, too large or not YAML, or if a value is refused.
     """
-    return validated(parsed(content_of(path), path), path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a file; expected YAML")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run in the folder that holds it") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: more than {MOST_BYTES} bytes; expected YAML of at most that many")
+    return validated(parsed(content, path), path)
 
 
 def cases() -> tuple[str, ...]:
     """Return the names of the cases that `plan` wrote, in the order of params.yaml."""
-    return _read_json(files.CASES, TypeAdapter(Cases)).cases
+    return _read_json(files.CASES, TypeAdapter(PlannedCases)).cases
 
 
 def read_planned(case: str, name: str, kind: type[T]) -> T:
@@ -62,27 +66,10 @@ def read_data(case: str) -> Data:
 
 
 def _read_json(path: Path, adapter: TypeAdapter[T]) -> T:
-    content = files.read_bytes(path)
     try:
-        return adapter.validate_json(content)
+        return adapter.validate_json(files.read_bytes(path))
     except ValidationError as error:
-        detail = error.errors()[0]
-        place = ".".join(map(str, detail["loc"])) or "content"
-        raise files.damaged(path, printable(f"{place}: {detail['msg']}"), "what `plan` writes") from None
-
-
-def content_of(path: Path) -> bytes:
-    """Return the bytes of params.yaml, which are not many."""
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path} is not a file; expected YAML")
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run in the folder that holds it") from None
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{path}: more than {MOST_BYTES} bytes; expected YAML of at most that many")
-    return content
+        raise damaged(path, error, "plan") from None
 
 
 def parsed(content: bytes, path: Path = files.PARAMS) -> Any:

@@ -59,9 +59,8 @@ def _check_output_units(units: int) -> int:
 def _check_weights(hidden_units: tuple[int, ...]) -> tuple[int, ...]:
     weights = sum(inputs * outputs for inputs, outputs in pairwise((MOST_FEATURES, *hidden_units, N_CLASSES)))
     if weights > MOST_WEIGHTS:
-        raise RefusedError(
-            f"{quote(hidden_units)} with {weights} weights", f"units with at most {MOST_WEIGHTS} weights"
-        )
+        problem = f"{quote(hidden_units)} with {weights} weights"
+        raise RefusedError(problem, f"units with at most {MOST_WEIGHTS} weights")
     return hidden_units
 
 
@@ -105,10 +104,8 @@ class PostedNetwork(Strict):
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         if (self.output_units == 1) != (self.loss == "binary_crossentropy"):
-            raise RefusedError(
-                f"loss {self.loss} with output_units {self.output_units}",
-                f"binary_crossentropy with 1 output unit, every other loss with {N_CLASSES}",
-            )
+            problem = f"loss {self.loss} with output_units {self.output_units}"
+            raise RefusedError(problem, f"binary_crossentropy with 1 output unit, every other loss with {N_CLASSES}")
         if self.output_activation == "softmax" and self.loss.endswith("binary_crossentropy"):
             raise RefusedError(f"output_activation softmax with loss {self.loss}", "output_activation sigmoid")
         for key in ("batch_size", "epochs"):

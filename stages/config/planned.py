@@ -1,11 +1,21 @@
 """The files that `plan` writes for the stages of a case: its runs and baselines, resolved and validated."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from stages.config.network import Keras, Network, PostedNetwork
 from stages.config.schema import Baseline, Published, SplitName, Strict, Subset
+
+# JSON has lists only.
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Seeds = Annotated[tuple[int, ...], Field(strict=False)]
+
+
+class PlannedCases(Strict):
+    """configs/cases.json: the names of the cases, in the order of params.yaml."""
+
+    cases: Names
 
 
 class Configuration(Strict):
@@ -16,10 +26,10 @@ class Configuration(Strict):
     """
 
     folder: str
-    fixes: tuple[str, ...] = Field(strict=False)
+    fixes: Names
     network: Network
     subset: Subset | None
-    seeds: tuple[int, ...] = Field(strict=False)
+    seeds: Seeds
 
 
 class PlannedRuns(Strict):
@@ -51,9 +61,9 @@ class PlannedVariant(Strict):
     name: str
     label: str
     folder: str
-    fixes: tuple[str, ...] = Field(strict=False)
+    fixes: Names
     set: dict[str, Any]
-    seeds: tuple[int, ...] = Field(strict=False)
+    seeds: Seeds
     network: Network
     subset: Subset | None
 
@@ -61,7 +71,7 @@ class PlannedVariant(Strict):
 class PlannedPoint(Strict):
     """A subset of the fixes under a condition; its runs, with the seeds of the case, lie in `folder`."""
 
-    fixes: tuple[str, ...] = Field(strict=False)
+    fixes: Names
     keras: Keras
     folder: str
 
@@ -78,10 +88,10 @@ class PlannedCase(Strict):
     source: str
     judged_by: SplitName
     keras: tuple[Keras, ...] = Field(strict=False)
-    seeds: tuple[int, ...] = Field(strict=False)
+    seeds: Seeds
     as_posted: PostedNetwork
     fixes: tuple[PlannedFix, ...] = Field(strict=False)
     variants: tuple[PlannedVariant, ...] = Field(strict=False)
     points: tuple[PlannedPoint, ...] = Field(strict=False)
-    baselines: tuple[str, ...] = Field(strict=False)
+    baselines: Names
     published: tuple[Published, ...] = Field(strict=False)

@@ -17,7 +17,7 @@ from stages.config.planned import (
     PlannedRuns,
     PlannedVariant,
 )
-from stages.config.schema import Case, Params, Subset
+from stages.config.schema import Case, Exercise4Data, MnistData, Params, Subset
 from stages.config.strict import RefusedError, first_refusal, quote
 
 
@@ -121,13 +121,14 @@ def configurations(trained: Sequence[Trained]) -> dict[tuple[str, str], Configur
     folders: set[str] = set()
     found = {}
     for identity, group in groups.items():
-        folder = group[0].label or _hashed(identity[0], folders)
+        first = group[0]
+        folder = first.label or _hashed(identity[0], folders)
         folders.add(folder)
         found[identity] = Configuration(
             folder=folder,
-            fixes=next((entry.fixes for entry in group if entry.name is None), group[0].fixes),
-            network=group[0].network,
-            subset=group[0].subset,
+            fixes=next((entry.fixes for entry in group if entry.name is None), first.fixes),
+            network=first.network,
+            subset=first.subset,
             seeds=tuple(dict.fromkeys(seed for entry in group for seed in entry.seeds)),
         )
     return found
@@ -140,8 +141,9 @@ def _hashed(text: str, taken: set[str]) -> str:
 
 
 class PlannedFiles(NamedTuple):
-    """The files that `plan` writes for a case."""
+    """The files that `plan` writes for a case, by name."""
 
+    data: MnistData | Exercise4Data
     runs: PlannedRuns
     case: PlannedCase
     baselines: PlannedBaselines
@@ -150,39 +152,27 @@ class PlannedFiles(NamedTuple):
 def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
     """Return what the stages of `case` need to know; `seeds` are those of params.yaml."""
     trained = everything_trained(case, seeds)
-    by_identity = configurations(trained)
+    runs = configurations(trained)
+    variants, planned_points = [], []
+    for entry in trained:
+        folder = runs[entry.identity].folder
+        if entry.name is None:
+            planned_points.append(PlannedPoint(fixes=entry.fixes, keras=entry.network.keras, folder=folder))
+        else:
+            further = case.all_variants()[entry.name].set
+            variants.append(PlannedVariant(**entry._asdict(), folder=folder, set=further))
+    same = ("title", "source", "judged_by", "keras", "as_posted", "published")
     return PlannedFiles(
-        PlannedRuns(runs=tuple(by_identity.values())),
+        case.data,
+        PlannedRuns(runs=tuple(runs.values())),
         PlannedCase(
             name=name,
-            title=case.title,
-            source=case.source,
-            judged_by=case.judged_by,
-            keras=case.keras,
             seeds=seeds,
-            as_posted=case.as_posted,
             fixes=tuple(PlannedFix(name=fix, why=value.why, set=value.set) for fix, value in case.fixes.items()),
-            variants=tuple(
-                PlannedVariant(
-                    name=entry.name,
-                    label=entry.label,
-                    folder=by_identity[entry.identity].folder,
-                    fixes=entry.fixes,
-                    set=case.all_variants()[entry.name].set,
-                    seeds=entry.seeds,
-                    network=entry.network,
-                    subset=entry.subset,
-                )
-                for entry in trained
-                if entry.name is not None and entry.label is not None
-            ),
-            points=tuple(
-                PlannedPoint(fixes=entry.fixes, keras=entry.network.keras, folder=by_identity[entry.identity].folder)
-                for entry in trained
-                if entry.name is None
-            ),
+            variants=tuple(variants),
+            points=tuple(planned_points),
             baselines=tuple(case.baselines),
-            published=case.published,
+            **{key: getattr(case, key) for key in same},
         ),
         PlannedBaselines(baselines=case.baselines),
     )

@@ -4,7 +4,7 @@ The limits are far above real use and protect the machine that runs the stages. 
 several parts of a case to each other.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -80,28 +80,22 @@ Class = Annotated[int, Field(ge=0, lt=N_CLASSES), BeforeValidator(_number_of_jso
 class MnistData(Strict):
     """MNIST; the validation split is the last `validation_split` of the training examples, as in Keras."""
 
+    splits: ClassVar = ("train", "validation", "test")
+
     file: DataFile
     recipe: Literal["mnist"]
     validation_split: Annotated[float, Field(ge=0.001, le=0.999)]  # both parts have examples
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Return the names of the splits."""
-        return ("train", "validation", "test")
 
 
 class Exercise4Data(Strict):
     """The course's digits, derived from MNIST: the first `examples_per_class`, resized to `side` pixels."""
 
+    splits: ClassVar = ("train", "test")
+
     file: DataFile
     recipe: Literal["exercise4"]
     examples_per_class: Annotated[int, Field(ge=1, le=5421)]  # MNIST has 5,421 of its rarest digit, 5
     side: Annotated[int, Field(ge=1, le=28)]
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Return the names of the splits."""
-        return ("train", "test")
 
 
 Data = Annotated[
@@ -218,9 +212,8 @@ class Execution(Strict):
         elif self.workers is None:
             raise RefusedError("missing", f"a whole number with backend {self.backend}", "workers")
         elif self.scheduler is not None:
-            raise RefusedError(
-                quote(self.scheduler), f"none with backend {self.backend}: only dask has one", "scheduler"
-            )
+            expected = f"none with backend {self.backend}: only dask has one"
+            raise RefusedError(quote(self.scheduler), expected, "scheduler")
         return self
 
 

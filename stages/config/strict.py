@@ -4,9 +4,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from stages.base import files
+from stages.base.errors import UserError
 
 BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -116,6 +120,13 @@ def first_refusal(error: ValidationError, content: Any) -> RefusedError:
     template = EXPECTED.get(detail["type"])
     expected = template.format(**context) if template else detail["msg"].removeprefix("Input should be ")
     return RefusedError(quote(detail["input"]), expected, *path)
+
+
+def damaged(path: Path, error: ValidationError, stage: str, *member: str) -> UserError:
+    """Return the first error of pydantic about the file at `path`, or about its `member`, which `stage` wrote."""
+    detail = error.errors()[0]
+    place = ".".join(map(str, detail["loc"])) or "content"
+    return files.damaged(path, printable(": ".join((*member, place, detail["msg"]))), f"what `{stage}` writes")
 
 
 def step(key: Any) -> str:

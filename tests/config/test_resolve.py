@@ -28,18 +28,13 @@ def with_variants(variants: dict[str, Any]) -> PlannedFiles:
 
 
 def test_a_variant_is_as_posted_except_for_its_fixes_and_then_its_own_settings() -> None:
+    assert resolve(PARAMS.cases["ex4"], ["mini_batches"], {"batch_size": 7}, "3").batch_size == 7
     posted = PARAMS.cases["ex4"].as_posted
     network = next(variant.network for variant in PLANNED["ex4"].case.variants if variant.name == "assignment")
     assert network.l2 == CONTENT["cases"]["ex4"]["fixes"]["scaled_l2"]["set"]["l2"] != posted.l2
     assert network.optimizer == Tnc(name="tnc", max_function_calls=100)
     untouched = {"hidden_units", "hidden_activation", "output_units", "output_activation", "input_scale"}
     assert network.model_dump(include=untouched) == posted.model_dump(include=untouched)
-
-
-def test_the_settings_of_a_variant_win_over_those_of_a_fix() -> None:
-    case = PARAMS.cases["ex4"]
-    assert resolve(case, ["mini_batches"], {}, "3").batch_size == 32
-    assert resolve(case, ["mini_batches"], {"batch_size": 7}, "3").batch_size == 7
 
 
 @given(name=st.sampled_from(CASES), data=st.data())
@@ -54,6 +49,7 @@ def test_every_set_of_fixes_is_a_point_at_the_place_whose_bits_name_the_fixes(na
     plan = PLANNED[name]
     fixes = [fix.name for fix in plan.case.fixes]
     networks = {run.folder: run.network for run in plan.runs.runs}
+    assert len({point.folder for point in plan.case.points}) == len(plan.case.points) == 2 * 2 ** len(fixes)
     assert [point.keras for point in plan.case.points] == ["2.2"] * 2 ** len(fixes) + ["3"] * 2 ** len(fixes)
     for place, point in enumerate(plan.case.points):
         assert point.fixes == tuple(fix for i, fix in enumerate(fixes) if place >> i & 1)
@@ -61,19 +57,10 @@ def test_every_set_of_fixes_is_a_point_at_the_place_whose_bits_name_the_fixes(na
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_no_two_points_of_the_real_cases_are_equal(name: str) -> None:
-    assert len({point.folder for point in PLANNED[name].case.points}) == len(PLANNED[name].case.points)
-
-
-def test_as_posted_is_the_first_variant_and_the_others_keep_their_order() -> None:
-    for name, plan in PLANNED.items():
-        names = list(dict.fromkeys(variant.name for variant in plan.case.variants))
-        assert names == ["as_posted", *CONTENT["cases"][name]["variants"]]
-
-
-@pytest.mark.parametrize("name", CASES)
 def test_every_variant_and_point_finds_its_network_subset_and_seeds_in_its_folder(name: str) -> None:
     plan = PLANNED[name]
+    names = list(dict.fromkeys(variant.name for variant in plan.case.variants))
+    assert names == ["as_posted", *CONTENT["cases"][name]["variants"]]
     runs = {run.folder: run for run in plan.runs.runs}
     assert len(runs) == len(plan.runs.runs)
     for variant in plan.case.variants:
@@ -87,14 +74,9 @@ def test_every_variant_and_point_finds_its_network_subset_and_seeds_in_its_folde
 
 def test_no_run_of_the_real_cases_is_trained_twice() -> None:
     counts = {name: sum(len(run.seeds) for run in plan.runs.runs) for name, plan in PLANNED.items()}
+    # With the seeds of the file, unless a variant has its own.
     # mnist: 8 points, and one variant of a single seed; ex4: 32 points and 5 subsets, and assignment under 2.2 alone.
     assert counts == {"mnist": 2 * (8 * 5 + 1), "ex4": 2 * 37 * 5 + 5}
-
-
-def test_a_variant_has_the_seeds_of_the_file_unless_it_has_its_own() -> None:
-    seeds = {variant.name: variant.seeds for variant in PLANNED["mnist"].case.variants}
-    assert seeds["as_posted"] == tuple(CONTENT["seeds"])
-    assert seeds["as_posted_90_epochs"] == (0,)
 
 
 def test_equal_configurations_share_the_folder_of_the_first_variant_and_all_their_seeds() -> None:
@@ -103,22 +85,18 @@ def test_equal_configurations_share_the_folder_of_the_first_variant_and_all_thei
             "first": {"set": {"hidden_units": [256]}, "seeds": [7, 2]},
             "second": {"fixes": ["wider_hidden"]},
             "again": {"seeds": [3, 9]},
+            "few": {"data": {"first_of_each_class": {3: 5}}},
         }
     )
     folders = {variant.name: variant.folder for variant in plan.case.variants}
-    assert folders == {"as_posted": "as_posted", "first": "first", "second": "first", "again": "as_posted"}
+    shared = {"as_posted": "as_posted", "first": "first", "second": "first", "again": "as_posted"}
+    assert folders == {**shared, "few": "few"}
     runs = {run.folder: run for run in plan.runs.runs}
+    assert (runs["as_posted"].subset, runs["few"].subset) == (None, Subset(first_of_each_class={3: 5}))
     assert runs["first"].seeds == (7, 2, 0, 1, 3, 4)
     assert runs["first"].fixes == ("wider_hidden",)
     assert runs["as_posted"].seeds == (0, 1, 2, 3, 4, 9)
     assert next(point.folder for point in plan.case.points if point.fixes == ("wider_hidden",)) == "first"
-
-
-def test_a_subset_has_a_folder_of_its_own_even_with_the_network_of_a_point() -> None:
-    plan = with_variants({"few": {"data": {"first_of_each_class": {3: 5}}}})
-    runs = {run.folder: run for run in plan.runs.runs}
-    assert runs["few"].subset == Subset(first_of_each_class={3: 5})
-    assert runs["as_posted"].subset is None
 
 
 def test_under_one_condition_a_variant_is_called_by_its_name_and_under_several_by_both() -> None:
