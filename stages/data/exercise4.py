@@ -15,19 +15,8 @@ def exercise4(
     """Return the exercise's training split, and MNIST's test images resized in the same way.
 
     The exercise's ``ex4data1.mat`` holds the first 500 training examples of each digit in MNIST's order, digit 0
-    first (its label there is 10), each resized to 20x20 pixels and unrolled by columns.
-
-    Parameters
-    ----------
-    raw
-        MNIST, as `mnist.parse` returns it.
-    examples_per_class, side
-        500 and 20 in the exercise.
-
-    Returns
-    -------
-    x, y
-        By split: float32 [n, `side`**2], about -0.13 to 1.13, and uint8 [n].
+    first (its label there is 10), each resized to 20x20 pixels and unrolled by columns. `raw` is MNIST as `mnist.parse`
+    returns it. By split, examples are float32 [n, `side`**2], about -0.13 to 1.13, and labels uint8 [n].
 
     Raises
     ------
@@ -48,17 +37,8 @@ def exercise_rows(images: np.ndarray, side: int) -> np.ndarray:
 def resize(images: np.ndarray, side: int) -> np.ndarray:
     """Resize `images` as older versions of MATLAB do by ``imresize(image, [side side])``, on every processor alike.
 
-    Parameters
-    ----------
-    images
-        float64 [..., rows, columns].
-    side
-        Rows and columns of a resized image.
-
-    Returns
-    -------
-    array
-        float64 [..., `side`, `side`]. The kernel overshoots, so values can leave the range of `images`.
+    Both the images [..., rows, columns] and the result [..., `side`, `side`] are float64. The kernel overshoots, so
+    values can leave the range of `images`.
     """
     resized_columns = resize_last_axis(images, side)
     return resize_last_axis(resized_columns.swapaxes(-1, -2), side).swapaxes(-1, -2)
@@ -74,16 +54,11 @@ def resize_last_axis(images: np.ndarray, new_size: int) -> np.ndarray:
 
 
 def resize_taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the input pixels that make up each output pixel along an axis, and their weights.
+    """Return the input pixels that make up each output pixel along an axis, and their weights [taps, `new_size`].
 
     This is ``imresize(..., 'bicubic')`` of older versions of MATLAB. If the image shrinks, the kernel is widened by
     `size` / `new_size` against aliasing. The weights of an output pixel are divided by their sum. Beyond the border,
     the pixel at the border is repeated.
-
-    Returns
-    -------
-    indices, weights
-        Each [taps, `new_size`].
     """
     step = size / new_size
     widening = max(step, 1.0)

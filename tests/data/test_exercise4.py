@@ -85,30 +85,17 @@ def test_a_resize_to_the_same_size_changes_nothing(images: list[np.ndarray]) -> 
 
 
 @pytest.fixture(scope="module")
-def data(raw_mnist: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    return exercise4.exercise4(raw_mnist, 500, 20)
+def training(raw_mnist: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The examples and the labels of the training split."""
+    x, y = exercise4.exercise4(raw_mnist, 500, 20)
+    return x["train"], y["train"]
 
 
-@pytest.fixture(scope="module")
-def x(data: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]) -> np.ndarray:
-    return data[0]["train"]
-
-
-@pytest.fixture(scope="module")
-def y(data: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]) -> np.ndarray:
-    return data[1]["train"]
-
-
-def test_there_are_500_of_each_digit_digit_by_digit(y: np.ndarray) -> None:
+def test_the_examples_are_those_of_the_exercise(training: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = training
     assert y.tolist() == np.repeat(np.arange(10), 500).tolist()
-
-
-def test_the_first_example_has_the_printed_values(x: np.ndarray) -> None:
     assert not x[0][:67].any()
     assert {index: float(x[0][index]) for index in PRINTED} == pytest.approx(PRINTED, rel=1e-7)
-
-
-def test_the_values_have_the_exercises_range(x: np.ndarray) -> None:
     assert (round(float(x.min()), 5), round(float(x.max()), 5)) == (-0.13196, 1.12769)
 
 
@@ -134,17 +121,14 @@ def outputs(x: np.ndarray, weights: Weights) -> np.ndarray:
     return activation
 
 
-@pytest.mark.parametrize(("penalty", "published"), [(0, 0.287629), (1, 0.383770)])
-def test_the_cost_is_the_printed_one(
-    x: np.ndarray, y: np.ndarray, weights: Weights, penalty: float, published: float
+def test_the_costs_and_the_training_accuracy_are_the_printed_ones(
+    training: tuple[np.ndarray, np.ndarray], weights: Weights
 ) -> None:
+    x, y = training
     p = outputs(x, weights)
     wanted = np.arange(1, 11) % 10 == y[:, np.newaxis]
     squared = sum(float(np.sum(theta[:, 1:] ** 2)) for theta in weights)
-    cost = -np.sum(np.log(np.where(wanted, p, 1 - p))) / len(p) + penalty / (2 * len(p)) * squared
-    assert round(float(cost), 6) == published
-
-
-def test_the_training_accuracy_is_the_printed_one(x: np.ndarray, y: np.ndarray, weights: Weights) -> None:
-    answers = (np.argmax(outputs(x, weights), axis=1) + 1) % 10
-    assert np.mean(answers == y) == pytest.approx(0.9752, abs=1e-12)
+    cost = -np.sum(np.log(np.where(wanted, p, 1 - p))) / len(p)
+    assert round(float(cost), 6) == 0.287629
+    assert round(float(cost + squared / (2 * len(p))), 6) == 0.383770
+    assert np.mean((np.argmax(p, axis=1) + 1) % 10 == y) == pytest.approx(0.9752, abs=1e-12)

@@ -43,13 +43,9 @@ def test_a_file_with_another_digest_is_refused_before_it_is_parsed() -> None:
 
 def test_mnist_is_split_as_keras_splits_it(raw_mnist: dict[str, np.ndarray]) -> None:
     x, y = mnist.split(raw_mnist, 0.33)
-    lengths = {"train": 40199, "validation": 19801, "test": 10000}
-    assert {split: (labels.dtype.name, labels.shape) for split, labels in y.items()} == {
-        split: ("uint8", (n,)) for split, n in lengths.items()
-    }
-    assert {split: (rows.dtype.name, rows.shape) for split, rows in x.items()} == {
-        split: ("uint8", (n, 784)) for split, n in lengths.items()
-    }
+    for split, n in {"train": 40199, "validation": 19801, "test": 10000}.items():
+        assert (x[split].dtype.name, x[split].shape) == ("uint8", (n, 784))
+        assert (y[split].dtype.name, y[split].shape) == ("uint8", (n,))
     # The accuracies in the post are those of a network that always answers 1.
     assert round(float(np.mean(y["train"] == 1)), 4) == 0.1141
     assert round(float(np.mean(y["validation"] == 1)), 4) == 0.1088

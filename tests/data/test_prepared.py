@@ -19,19 +19,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared.write(PATH, X, Y, n_classes=10, side=3, order="columns")
 
 
-def test_prepared_data_are_read_as_they_were_written() -> None:
+def test_prepared_data_are_read_as_they_were_written_in_the_order_of_training() -> None:
+    x, y = {"validation": X["test"] + 1, **X}, {"validation": Y["test"] + 1, **Y}
+    prepared.write(PATH, x, y, 10, 3, "columns")
     data = prepared.read(PATH)
     assert (data.n_classes, data.side, data.order, data.sha256) == (10, 3, "columns", files.sha256(PATH))
-    assert list(data.x) == list(data.y) == ["train", "test"]
-    for split, examples in X.items():
-        assert np.array_equal(data.x[split], examples)
-        assert np.array_equal(data.y[split], Y[split])
-
-
-def test_splits_come_in_the_order_of_training_whatever_the_order_of_the_file() -> None:
-    x = {"validation": X["test"], **X}
-    prepared.write(PATH, x, {"validation": Y["test"], **Y}, 10, None, "rows")
-    assert list(prepared.read(PATH).x) == ["train", "validation", "test"]
+    assert list(data.x) == list(data.y) == ["train", "validation", "test"]
+    for split in x:
+        assert np.array_equal(data.x[split], x[split])
+        assert np.array_equal(data.y[split], y[split])
 
 
 def test_images_stand_upright_in_either_order() -> None:
@@ -43,15 +39,12 @@ def test_images_stand_upright_in_either_order() -> None:
         assert np.array_equal(images, upright)
 
 
-def test_a_subset_has_the_first_examples_of_each_class_class_by_class() -> None:
+def test_a_subset_has_the_first_examples_of_each_class_class_by_class_if_there_are_as_many() -> None:
     subset = prepared.read(PATH).first_of_each_class({1: 1, 0: 2})
     assert list(subset.x) == list(subset.y) == ["train"]
     assert subset.y["train"].tolist() == [0, 0, 1]
     assert np.array_equal(subset.x["train"], X["train"][[1, 3, 0]])
     assert subset.n_classes == 10
-
-
-def test_a_subset_of_more_examples_than_there_are_is_refused() -> None:
     with pytest.raises(UserError, match=r"^class 1 has 2 training examples; expected at least 3"):
         prepared.read(PATH).first_of_each_class({0: 1, 1: 3})
 
