@@ -9,6 +9,7 @@ from PIL import Image
 
 # RGB of positive and negative weights, visible on a light page and on a dark one.
 POSITIVE, NEGATIVE = (32, 128, 224), (224, 96, 16)
+GAP = 2
 
 
 def data_uri(image: np.ndarray, palette: np.ndarray) -> str:
@@ -39,13 +40,11 @@ def diverging() -> np.ndarray:
     return palette
 
 
-def tiled(images: np.ndarray, gap: int = 2) -> np.ndarray:
-    """Return `images` [n, side, side] as one nearly square image, with `gap` pixels of zero (128) between them."""
+def tiled(images: np.ndarray) -> np.ndarray:
+    """Return `images` [n, side, side] as one nearly square image, with `GAP` pixels of zero (128) between them."""
     n, side, _ = images.shape
     columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    sheet = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap), 128, np.uint8)
-    for number, image in enumerate(images):
-        top, left = (side + gap) * (number // columns), (side + gap) * (number % columns)
-        sheet[top : top + side, left : left + side] = image
-    return sheet
+    rows, pitch = math.ceil(n / columns), side + GAP
+    tiles = np.full((rows * columns, pitch, pitch), 128, np.uint8)
+    tiles[:n, :side, :side] = images
+    return tiles.reshape(rows, columns, pitch, pitch).swapaxes(1, 2).reshape(rows * pitch, -1)[:-GAP, :-GAP]

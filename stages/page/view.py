@@ -68,26 +68,25 @@ def axis_of(estimates: Iterable[Estimate]) -> Axis:
     return Axis(low * step, high * step, step)
 
 
+def typeset(value: float | None, form: str) -> str:
+    """Return `value` in a format of Python with a minus sign; None stands for a value that is not finite."""
+    return "not finite" if value is None or not math.isfinite(value) else f"{value:{form}}".replace("-", "−")
+
+
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return 0.1141 as 11.4%; None stands for a value that is not finite."""
-    if value is None or not math.isfinite(value):
-        return "not finite"
-    return f"{100 * value:.{digits}f}%".replace("-", "−")
+    """Return 0.1141 as 11.4%."""
+    return typeset(value, f".{digits}%")
 
 
 def points(value: float | None) -> str:
     """Return percentage points with their sign: 0.1141 as +11.4, -0.0001 as 0.0."""
-    if value is None:
-        return "not finite"
-    rounded = f"{100 * value:+.1f}"
-    return "0.0" if float(rounded) == 0 else rounded.replace("-", "−")
+    text = typeset(None if value is None else 100 * value, "+.1f")
+    return "0.0" if text in ("+0.0", "−0.0") else text
 
 
 def number(value: float | None, digits: int = 4) -> str:
     """Return four decimals, as losses are printed; large numbers with a power of ten."""
-    if value is None or not math.isfinite(value):
-        return "not finite"
-    return (f"{value:.{digits}f}" if abs(value) < 1e5 else f"{value:.2e}").replace("-", "−")
+    return typeset(value, f".{digits}f" if abs(value or 0) < 1e5 else ".2e")
 
 
 def spelled(count: int) -> str:
@@ -129,9 +128,14 @@ def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
     }
 
 
+def assignments(changes: Mapping[str, Any]) -> list[str]:
+    """Return settings as ``key = value``."""
+    return [f"{key} = {value}" for key, value in settings.flat(changes).items()]
+
+
 def described(variant: VariantResult) -> list[str]:
     """Return the further settings of `variant`, beside its fixes."""
-    texts = [f"{key} = {value}" for key, value in settings.flat(variant.set).items()]
+    texts = assignments(variant.set)
     if variant.subset:
         texts.append("on " + " and ".join(f"{n} examples of {label}" for label, n in variant.subset.items()))
     return texts
@@ -152,11 +156,8 @@ def rows_of(result: CaseResult) -> list[dict[str, Any]]:
         for variant in result.variants
         if not variant.subset
     ]
-    for baseline in result.baselines:
-        texts = [f"{key} = {value}" for key, value in settings.flat(baseline.settings).items()]
-        detail = {"baseline": True, "fixes": (), "set": texts, "seeds": 0, "diverged": 0, "gain": {}}
-        rows.append({"result": baseline, **detail})
-    return rows
+    none: dict[str, Any] = {"baseline": True, "fixes": (), "seeds": 0, "diverged": 0, "gain": {}}
+    return rows + [{"result": each, "set": assignments(each.settings), **none} for each in result.baselines]
 
 
 def curve_charts(result: CaseResult, curves: pd.DataFrame) -> list[dict[str, Any]]:

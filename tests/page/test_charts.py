@@ -22,12 +22,9 @@ def test_the_data_are_the_mean_and_the_band_of_both_splits() -> None:
     ]
 
 
-def test_epochs_whose_mean_is_not_finite_have_no_values() -> None:
+def test_a_mean_that_is_not_finite_is_left_out_and_so_is_a_split_without_a_finite_one() -> None:
     data = charts.curve_data(curves(means=(1 / 3, float("inf"), float("nan"))), "loss")
     assert data.splitlines()[1:] == ["1,0.333333,0.166667,0.666667", "2,,,", "3,,,"]
-
-
-def test_a_split_without_a_finite_value_is_left_out() -> None:
     table = pd.concat([curves(("loss",)), curves(("validation_loss",), (float("nan"), float("inf")))])
     assert charts.splits_of(table, "loss") == ("training",)
 
@@ -39,14 +36,9 @@ def test_a_curve_is_valid_vega_lite_with_equal_bytes_each_time(figure: str) -> N
     alt.LayerChart.from_dict(specs[0])
 
 
-def test_a_curve_names_no_address_and_fits_its_container() -> None:
-    spec = charts.learning_curve(curves(), "loss", "function call")
-    assert "://" not in json.dumps(spec)
-    assert spec["width"] == "container"
-    assert spec["layer"][0]["encoding"]["x"]["title"] == "function call"
-
-
-def test_the_tooltip_shows_the_epoch_and_each_split() -> None:
+def test_a_curve_names_no_address_and_shows_its_unit_and_each_split() -> None:
     for figures, splits in ((("loss",), ["training"]), (("loss", "validation_loss"), ["training", "validation"])):
-        spec = charts.learning_curve(curves(figures), "loss", "epoch")
-        assert [tooltip["title"] for tooltip in spec["layer"][-1]["encoding"]["tooltip"]] == ["epoch", *splits]
+        spec = charts.learning_curve(curves(figures), "loss", "function call")
+        assert "://" not in json.dumps(spec)
+        assert spec["layer"][0]["encoding"]["x"]["title"] == "function call"
+        assert [tooltip["title"] for tooltip in spec["layer"][-1]["encoding"]["tooltip"]] == ["function call", *splits]

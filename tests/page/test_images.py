@@ -36,16 +36,10 @@ def test_zero_weights_have_no_color_and_opposite_weights_differ_only_in_hue() ->
     assert not (palette[1, :3] == palette[255, :3]).all()
 
 
-def test_ink_is_black_and_as_opaque_as_the_value() -> None:
-    palette = images.ink()
-    assert not palette[:, :3].any()
-    assert palette[:, 3].tolist() == list(range(256))
-
-
 @pytest.mark.parametrize("n", [1, 2, 5, 9, 10])
 def test_a_sheet_holds_every_image_in_order(n: int) -> None:
     tiles = np.random.default_rng(0).integers(0, 256, (n, 4, 4)).astype(np.uint8)
-    sheet = images.tiled(tiles, gap=2)
+    sheet = images.tiled(tiles)
     columns = (sheet.shape[1] + 2) // 6
     for number, image in enumerate(tiles):
         top, left = 6 * (number // columns), 6 * (number % columns)

@@ -1,8 +1,9 @@
 """The HTML of the page: sound, escaped, and with the numbers and sentences of the results."""
 
 import html
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -273,24 +274,18 @@ def test_the_list_names_what_stands_out() -> None:
     assert "Enough with Keras 3: a and b reach 95% of the full gain. No smaller set does." in facts
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.1141, "11.4%"), (1, "100.0%"), (-0.05, "−5.0%"), (None, "not finite")])
-def test_a_share_is_shown_in_percent(value: float | None, text: str) -> None:
-    assert view.percent(value) == text
-
-
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.1, "+10.0"), (-0.1, "−10.0"), (-0.0004, "0.0"), (0.0, "0.0"), (None, "not finite")]
+    ("form", "texts"),
+    [
+        (view.percent, {0.1141: "11.4%", 1: "100.0%", -0.05: "−5.0%", None: "not finite"}),
+        (view.points, {0.1: "+10.0", -0.1: "−10.0", -0.0004: "0.0", 0.0: "0.0", None: "not finite"}),
+        (view.number, {-55.02837: "−55.0284", -6.8e8: "−6.80e+08", 1e300: "1.00e+300", math.nan: "not finite"}),
+    ],
 )
-def test_a_gain_is_shown_in_points_with_its_sign(value: float | None, text: str) -> None:
-    assert view.points(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(-55.02837, "−55.0284"), (-6.8e8, "−6.80e+08"), (1e300, "1.00e+300"), (float("nan"), "not finite")],
-)
-def test_a_loss_has_four_decimals_or_a_power_of_ten(value: float | None, text: str) -> None:
-    assert view.number(value) == text
+def test_shares_gains_and_losses_are_shown_as_a_reader_expects_them(
+    form: Callable[[float | None], str], texts: dict[float | None, str]
+) -> None:
+    assert {value: form(value) for value in texts} == texts
 
 
 @pytest.mark.parametrize(
