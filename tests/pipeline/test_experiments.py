@@ -66,7 +66,9 @@ def test_an_experiment_registers_no_model(project: Project) -> None:
 
 
 def test_dvc_exp_show_has_the_settings_and_scores_that_differ(project: Project, root: Path) -> None:
-    (pattern,) = set(re.findall(r"dvc exp show --only-changed --drop '(.+)'", (root / "README.md").read_text("utf-8")))
+    (pattern,) = set(
+        re.findall(r"dvc exp show --only-changed --drop '(.+)'", (root / "docs/sharing.md").read_text("utf-8"))
+    )
     table = project.dvc("exp", "show", "--only-changed", "--csv", "--drop", pattern).splitlines()
     header = table[0].split(",")
     assert header[0] == "Experiment"
