@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from stages.base import files
 HASWELL = "Haswell-noTSX"
 # The same with the name of another vendor, whose first-level cache has 64 KB instead of 32 KB according to qemu.
 LARGE_CACHE = "Haswell-noTSX,vendor=AuthenticAMD"
+PROCESSORS = (HASWELL, LARGE_CACHE)
 # The sizes of the first, second and third level, in bytes.
 KB_32, KB_48, KB_64 = "32768,1048576,33554432", "49152,1310720,33554432", "65536,524288,16777216"
 
@@ -31,19 +32,22 @@ Hashes = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def hashes(root: Path, raw_mnist: Mapping[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Hashes:
-    """A function that returns what tests/bits.py prints on a processor or with caches that are emulated."""
+def hashes(
+    root: Path, raw_mnist: Mapping[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hashes]:
+    """A function that returns what tests/bits.py prints on a processor or with caches that are emulated.
+
+    All of them are computed from the start on, two at a time, the longest first.
+    """
     mnist = tmp_path_factory.mktemp("raw") / "mnist.npz"
     files.write_archive(mnist, raw_mnist)
+    qemu = shutil.which("qemu-x86_64")
 
-    @cache
     def computed(*options: str, processor: str = "", caches: str = "") -> dict[str, str]:
         # qemu runs the file of the interpreter itself, which does not know of a virtual environment.
         command = [str(Path(sys.executable).resolve()), "-m", "tests.bits", str(mnist), *options]
         if processor:
-            if not (qemu := shutil.which("qemu-x86_64")):
-                pytest.skip("qemu-x86_64 is not installed (Debian's package qemu-user)")
-            command = [qemu, "-cpu", processor, *command]
+            command = [str(qemu), "-cpu", processor, *command]
         searched = [*[str(root / "tests/caches")] * bool(caches), str(root), sysconfig.get_path("purelib")]
         environment = os.environ | {"EMULATED_CACHES": caches, "PYTHONPATH": os.pathsep.join(searched)}
         ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -51,7 +55,22 @@ def hashes(root: Path, raw_mnist: Mapping[str, np.ndarray], tmp_path_factory: py
         result: dict[str, str] = json.loads(ended.stdout)
         return result
 
-    return computed
+    with ThreadPoolExecutor(2) as pool:
+        futures = {
+            (plain, processor, caches): pool.submit(computed, *["--plain"] * plain, processor=processor, caches=caches)
+            for plain, processor, caches in [
+                *[(False, processor, "") for processor in PROCESSORS if qemu],
+                *[(plain, "", caches) for plain in (False, True) for caches in (KB_32, KB_48, KB_64)],
+                (False, "", ""),
+            ]
+        }
+
+        def result(processor: str = "", caches: str = "", *, plain: bool = False) -> dict[str, str]:
+            if processor and not qemu:
+                pytest.skip("qemu-x86_64 is not installed (Debian's package qemu-user)")
+            return futures[plain, processor, caches].result()
+
+        yield result
 
 
 def test_short_trainings_are_of_every_kind(hashes: Hashes) -> None:
@@ -68,9 +87,9 @@ def test_no_bit_depends_on_the_caches(hashes: Hashes, caches: str) -> None:
 @pytest.mark.parametrize("caches", [KB_48, KB_64])
 def test_bits_of_plain_layers_depend_on_the_caches(hashes: Hashes, caches: str) -> None:
     """The test before this one can fail."""
-    assert hashes("--plain", caches=caches) != hashes("--plain", caches=KB_32)
+    assert hashes(caches=caches, plain=True) != hashes(caches=KB_32, plain=True)
 
 
-@pytest.mark.parametrize("processor", [HASWELL, LARGE_CACHE])
+@pytest.mark.parametrize("processor", PROCESSORS)
 def test_no_bit_depends_on_the_processor(hashes: Hashes, processor: str) -> None:
     assert hashes(processor=processor) == hashes()
