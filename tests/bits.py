@@ -83,7 +83,7 @@ def main() -> None:
         examples = few(data, 5000)
         for configuration in resolve.plan_case(name, case, params.seeds).runs.runs:
             network = shortened(configuration.network)
-            kind = {network.optimizer.name}
+            kind: set[str] = {network.optimizer.name}
             if "--fewer" not in sys.argv:
                 kind.add(f"{network.loss} {network.keras}")
             if configuration.subset or kind <= kinds:
