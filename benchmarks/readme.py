@@ -12,12 +12,12 @@ from stages.analysis import results
 from stages.base import files
 from stages.base.console import say
 from stages.base.errors import one_line
+from stages.config.network import WHEN
 from stages.track import percent
 
 README, PERFORMANCE = Path("README.md"), Path("docs/performance.md")
 BEGIN, END = "<!-- {}: written by `python -m benchmarks.readme` -->\n", "<!-- end of {} -->\n"
 CASES = ("mnist", "ex4")
-CONDITIONS = {"2.2": "2018", "3": "today"}
 # What the variants and baselines of these cases are, for a reader who does not know their names.
 DESCRIPTIONS = {
     "mnist": {
@@ -58,14 +58,14 @@ def results_part(cases: Sequence[results.CaseResult]) -> str:
         names = dict.fromkeys(variant.name for variant in case.variants if variant.subset is None)
         measured = {(variant.name, variant.keras): variant.scores for variant in case.variants}
         for name in names:
-            scores = [measured.get((name, keras), {}) for keras in CONDITIONS]
+            scores = [measured.get((name, keras), {}) for keras in WHEN]
             rows.append([case.case, f"`{name}`", DESCRIPTIONS[case.case].get(name, ""), *_row(scores)])
         for baseline in case.baselines:
             # A baseline has no version of Keras.
             row = _row([baseline.scores, {}])
             rows.append([case.case, f"`{baseline.name}`", DESCRIPTIONS[case.case].get(baseline.name, ""), *row])
     header = ["case", "variant", "what it is"]
-    header += [f"{split}, {when}" for when in CONDITIONS.values() for split in ("training", "test")]
+    header += [f"{split}, {when}" for when in WHEN.values() for split in ("training", "test")]
     legend = (
         "Accuracy in percent, with the losses of Keras 2.2 (2018) and of Keras 3 (today): means over five seeds ± 95%\n"
         "interval; a single number for a single run. Numbers: `reports/results/`."

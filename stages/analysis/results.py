@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stages.base import files
+from stages.config.strict import damaged
 
 
 class Result(BaseModel):
@@ -209,10 +210,6 @@ class CaseResult(Result):
         """Return the variant with this label."""
         return next(variant for variant in self.variants if variant.label == label)
 
-    def label(self, name: str, keras: str) -> str:
-        """Return ``name`` under the condition `keras` as a label."""
-        return name if len(self.keras) == 1 else f"{name}@{keras}"
-
     def published_under(self, keras: str) -> list[PublishedResult]:
         """Return the published numbers beside those measured under the condition `keras`, and beside baselines."""
         return [row for row in self.published if row.keras in (keras, None)]
@@ -234,6 +231,4 @@ def read(case: str) -> CaseResult:
     try:
         return CaseResult.model_validate_json(files.read_bytes(path))
     except ValidationError as error:
-        detail = error.errors()[0]
-        place = ".".join(map(str, detail["loc"]))
-        raise files.damaged(path, f"{place}: {detail['msg']}", "what `evaluate` writes") from None
+        raise damaged(path, error, "evaluate") from None

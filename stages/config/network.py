@@ -1,6 +1,7 @@
 """The configuration of a network and its training: as it stands under `as_posted` in params.yaml, and resolved."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -73,6 +74,13 @@ HiddenUnits = Annotated[
 
 # Whose losses: Keras 2.2 is of 2018, and Keras 3 is today's.
 Keras = Literal["2.2", "3"]
+# The conditions in words.
+WHEN: dict[str, str] = {"2.2": "in 2018", "3": "today"}
+
+
+def label(name: str, keras: str, conditions: Sequence[str]) -> str:
+    """Return `name` under the condition `keras`, such as ``fixed@2.2``; `name` alone if there is one condition."""
+    return name if len(conditions) == 1 else f"{name}@{keras}"
 
 
 class PostedNetwork(Strict):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from stages.base import files
-from stages.config.network import Keras, Network, PostedNetwork
+from stages.config.network import Keras, Network, PostedNetwork, label
 from stages.config.planned import (
     Configuration,
     PlannedBaselines,
@@ -94,7 +94,7 @@ def everything_trained(case: Case, seeds: tuple[int, ...]) -> list[Trained]:
     variants = [
         Trained(
             name=name,
-            label=case.label(name, keras),
+            label=label(name, keras, case.keras),
             fixes=variant.fixes,
             network=resolve(case, variant.fixes, variant.set, keras),
             subset=variant.data,

@@ -181,10 +181,6 @@ class Case(Strict):
         """Return the conditions under which `variant` is trained."""
         return (variant.keras,) if variant.keras else self.keras
 
-    def label(self, name: str, keras: Keras) -> str:
-        """Return the name of a variant under a condition, such as ``fixed@2.2``; without @ if there is only one."""
-        return name if len(self.keras) == 1 else f"{name}@{keras}"
-
 
 class Execution(Strict):
     """The place where the runs of a case are trained side by side. No result depends on it.

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from stages.analysis.intervals import CONFIDENCE
 from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
+from stages.config.network import WHEN
 
 # Okabe and Ito's blue and vermilion, which any color vision tells apart.
 COLORS = {"training": "#0072B2", "validation": "#D55E00"}
@@ -34,7 +35,6 @@ SVG_SETTINGS: dict[Any, Any] = {
 METADATA = {"Date": None, "Creator": None}
 ROW = 0.36
 TITLE_WIDTH = 52
-YEARS = {"2.2": "Keras 2.2 (2018)", "3": "Keras 3 (today)"}
 SPLITS = {"train": "training accuracy", "test": "test accuracy"}
 
 
@@ -145,7 +145,7 @@ def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    title = f"{textwrap.fill(result.title, TITLE_WIDTH)}\n{YEARS[keras]}"
+    title = f"{textwrap.fill(result.title, TITLE_WIDTH)}\nKeras {keras} ({WHEN[keras]})"
     heading = axes.set_title(title, loc="left", x=-0.52, fontsize=10, fontweight="bold", color=INK, pad=8)
     heading.set_parse_math(False)  # two $ in a title are not a formula
 

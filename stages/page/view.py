@@ -15,13 +15,12 @@ from stages.analysis import findings, settings
 from stages.analysis.attribution import SUFFICIENT_SHARE
 from stages.analysis.intervals import CONFIDENCE
 from stages.analysis.results import CaseResult, Estimate, VariantResult
+from stages.config.network import WHEN
 from stages.data.mnist import DIGESTS
 from stages.page import charts, images
 from stages.training.runs import FIGURES
 
 LABELS = {"train": "training accuracy", "validation": "validation accuracy", "test": "test accuracy"}
-# The conditions in words.
-WHEN = {"2.2": "in 2018", "3": "today"}
 # Shades of a confusion matrix, from none to all.
 SHADES = 8
 # Round steps between the ticks of an axis.

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stages.analysis.results import CaseResult
+from stages.config.network import label
 from stages.tracking.place import LAYOUT
-
-FIXES = "fixes"
 
 Kind = Literal["variant", "seed", "baseline", "fixes"]
 
 
 @dataclass(frozen=True)
 class ExpectedRun:
-    """A run that the store should hold; `name` is that of its variant or baseline, `parent` the key of its parent."""
+    """A run that the store should hold; `name` is the label of its variant, or the name of its baseline.
+
+    `parent` is the key of its parent, and `keras` the condition of the fixes.
+    """
 
     kind: Kind
     case: str
@@ -28,6 +30,7 @@ class ExpectedRun:
     key: str
     seed: int | None = None
     parent: str | None = None
+    keras: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
         key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data)
         runs.append(ExpectedRun("baseline", case, baseline.name, key))
     for keras in result.keras:
-        label = result.label(FIXES, keras)
+        name = label("fixes", keras, result.keras)
         shown = [
             result.judged_by,
             result.seeds,
@@ -91,7 +94,7 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
             {split: effects.model_dump(mode="json") for split, effects in result.effects[keras].items()},
             [row.model_dump(mode="json", exclude={"source"}) for row in result.published_under(keras)],
         ]
-        runs.append(ExpectedRun("fixes", case, label, content_key("fixes", case, label, shown, data)))
+        runs.append(ExpectedRun("fixes", case, name, content_key("fixes", case, name, shown, data), keras=keras))
     return runs
 
 

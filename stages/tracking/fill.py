@@ -61,8 +61,7 @@ class Reader:
         """Return the content of `run`."""
         result = self.result
         if run.kind == "fixes":
-            keras = next(keras for keras in result.keras if result.label(expected.FIXES, keras) == run.name)
-            return content.fixes_content(result, keras, self.draw(result, keras, self.curves))
+            return content.fixes_content(result, run.keras, self.draw(result, run.keras, self.curves))
         if run.kind == "baseline":
             baseline = next(baseline for baseline in result.baselines if baseline.name == run.name)
             return content.baseline_content(result, baseline, self.draw(result, baseline, self.curves))
