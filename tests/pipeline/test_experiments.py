@@ -1,30 +1,29 @@
 """Experiments of DVC: an edit is tried, compared, applied, and seen in MLflow beside what was there."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from documented import line
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from project import Project, copy_of
+from project import Project, clone_of, copy_of
 
 from pipeline.test_end_to_end import ran
 
-CASE, NAMED = "ex4", "three"
+CASE = "ex4"
 
 
 @pytest.fixture(scope="module")
 def project(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project after an experiment in its workspace and one from the queue."""
+    """Return a project after an experiment in its workspace and two from the queue. Its branch is `main`."""
     project = copy_of(shortest, tmp_path_factory.mktemp("experiments") / "project")
     project.dvc("repro")  # makes the MLflow store anew, because the project was copied
-    project.dvc("exp", "run", f"--name={NAMED}", "--set-param", "cases.ex4.as_posted.epochs=3")
-    project.succeed("git", "checkout", "--quiet", ".")
-    project.dvc("checkout", "--quiet")
-    project.dvc("exp", "run", "--queue", "--set-param", "cases.ex4.as_posted.epochs=4")
-    project.dvc("exp", "run", "--run-all", "--jobs=1")
+    project.succeed("git", "branch", "--move", "main")
+    project.succeed(*line("docs/sharing.md", "dvc exp run -S"))
+    project.succeed(*line("docs/sharing.md", "git restore"))
+    project.succeed(*line("docs/sharing.md", "dvc exp run --queue"))
     return project
 
 
@@ -47,13 +46,22 @@ def shown(project: Project) -> dict[str, dict[str, Any]]:
     return {revision["name"]: revision["data"] for revision in revisions}
 
 
-def test_each_experiment_is_a_run_of_its_own_with_its_name(project: Project) -> None:
+@pytest.fixture(scope="module")
+def longer(project: Project) -> str:
+    """Return the name that DVC gave to the experiment with more epochs."""
+    params = {name: data["params"]["params.yaml"]["data"] for name, data in shown(project).items()}
+    (name,) = [name for name, content in params.items() if content["cases"][CASE]["as_posted"]["epochs"] == 200]
+    return name
+
+
+def test_each_experiment_is_a_run_of_its_own_with_its_name(project: Project, longer: str) -> None:
     runs = tracked(project)
-    assert runs["as_posted"].data.params["epochs"] == "2"
-    epochs = {name: run.data.params["epochs"] for name, run in runs.items() if name.startswith("as_posted (")}
-    assert epochs.keys() == {f"as_posted ({name})" for name in shown(project)}
-    assert sorted(epochs.values()) == ["3", "4"]
-    assert epochs[f"as_posted ({NAMED})"] == "3"
+    params = {name: run.data.params for name, run in runs.items() if name.startswith("as_posted")}
+    settings = {name: (of_run["epochs"], of_run["l2"]) for name, of_run in params.items()}
+    assert settings.pop("as_posted") == ("2", "1.0")
+    assert settings.keys() == {f"as_posted ({name})" for name in shown(project)}
+    assert settings.pop(f"as_posted ({longer})") == ("200", "1.0")
+    assert sorted(settings.values()) == [("2", "0.0001"), ("2", "0.01")]
     for run in runs.values():
         assert run.info.artifact_uri.startswith((project.folder / "mlruns").as_uri())
 
@@ -65,34 +73,46 @@ def test_an_experiment_registers_no_model(project: Project) -> None:
     assert not {version.run_id for version in versions} & experiments
 
 
-def test_dvc_exp_show_has_the_settings_and_scores_that_differ(project: Project, root: Path) -> None:
-    (pattern,) = set(
-        re.findall(r"dvc exp show --only-changed --drop '(.+)'", (root / "docs/sharing.md").read_text("utf-8"))
-    )
-    table = project.dvc("exp", "show", "--only-changed", "--csv", "--drop", pattern).splitlines()
+def test_dvc_exp_show_has_the_settings_and_scores_that_differ(project: Project) -> None:
+    table = project.succeed(*line("docs/sharing.md", "dvc exp show", more=" --csv")).splitlines()
     header = table[0].split(",")
     assert header[0] == "Experiment"
     assert "cases.ex4.as_posted.epochs" in header
     assert [name for name in header if "score" in name or "accuracy" in name or "gain" in name]
     assert not [name for name in header if name.startswith(("runs", "configs", "stages"))]
-    assert len(table) == 1 + 2 + 2
+    assert len(table) == 1 + 2 + 3
 
 
-def test_an_applied_experiment_can_be_compared_and_gives_the_champion(project: Project) -> None:
+def test_an_applied_experiment_can_be_compared_and_gives_the_champion(project: Project, longer: str) -> None:
     before = len(tracked(project))
-    project.dvc("exp", "apply", NAMED)
+    project.succeed(*line("docs/sharing.md", "dvc exp apply", {"NAME": longer}))
     try:
-        assert "reports/metrics/ex4/as_posted.json" in project.dvc("metrics", "diff")
-        assert "cases.ex4.as_posted.epochs" in project.dvc("params", "diff")
-        project.dvc("plots", "diff", "HEAD")
+        assert "reports/metrics/ex4/as_posted.json" in project.succeed(*line("README.md", "dvc metrics diff"))
+        assert "cases.ex4.as_posted.epochs" in project.succeed(*line("README.md", "dvc params diff"))
+        project.succeed(*line("README.md", "dvc plots diff"))
         page = (project.folder / "dvc_plots/index.html").read_text(encoding="utf-8")
         assert '"rev": "workspace"' in page
-        assert '"rev": "HEAD"' in page
+        assert '"rev": "main"' in page
         assert ran(project.dvc("repro")) == {"track"}
         runs = tracked(project)
         assert len(runs) == before
         champion = client_of(project).get_model_version_by_alias(f"whichfix-{CASE}", "champion")
-        assert champion.run_id in {run.info.run_id for name, run in runs.items() if name.endswith(f"({NAMED})")}
+        assert champion.run_id in {run.info.run_id for name, run in runs.items() if name.endswith(f"({longer})")}
     finally:
-        project.succeed("git", "checkout", "--quiet", ".")
-        project.dvc("checkout", "--quiet")
+        project.succeed(*line("docs/sharing.md", "git restore"))
+
+
+def test_an_experiment_that_is_pushed_can_be_applied_in_another_clone(
+    project: Project, longer: str, tmp_path: Path
+) -> None:
+    origin = Project(tmp_path / "origin", project.environment)
+    project.succeed("git", "clone", "--quiet", "--bare", ".", str(origin.folder))
+    project.succeed("git", "remote", "add", "origin", str(origin.folder))
+    other = clone_of(origin, tmp_path / "other")
+    for each in (project, other):
+        each.succeed(*line("docs/sharing.md", "dvc remote add --local", {"...": str(tmp_path / "remote")}))
+    project.succeed(*line("docs/sharing.md", "dvc exp push", {"NAME": longer}))
+    other.succeed(*line("docs/sharing.md", "dvc exp pull", {"NAME": longer}))
+    other.succeed(*line("docs/sharing.md", "dvc exp apply", {"NAME": longer}))
+    assert other.read_params()["cases"][CASE]["as_posted"]["epochs"] == 200
+    assert "up to date" in other.dvc("status", "report")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from documented import line
 from project import OUTS, Project, copy_of
 from servers import Bucket, s3
 
@@ -20,17 +21,25 @@ OLDER = {"python-dateutil"}
 CONNECTED = {"PYTHONPATH": ""}
 
 
-@pytest.fixture(scope="module")
-def first(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return the project that pushes."""
-    return copy_of(shortest, tmp_path_factory.mktemp("first") / "project")
+def pushing(shortest: Project, folder: Path) -> Project:
+    """Return a project whose results can be pushed, and whose commits go to a repository in `folder`."""
+    project = copy_of(shortest, folder / "project")
+    project.succeed("git", "init", "--quiet", "--bare", str(folder / "origin"))
+    project.succeed("git", "remote", "add", "origin", str(folder / "origin"))
+    project.succeed("git", "push", "--quiet", "--set-upstream", "origin", "HEAD")
+    for name in ("name", "email"):
+        project.succeed("git", "config", f"user.{name}", "a")
+    return project
 
 
 def clone(project: Project, folder: Path) -> Project:
-    """Return a clone that has no MNIST and can open no connection."""
+    """Return a clone in the new `folder` that has no MNIST and can open no connection."""
     variables = {name: value for name, value in project.environment.items() if name != "WHICHFIX_MNIST_DIR"}
-    project.succeed("git", "clone", "--quiet", str(project.folder), str(folder))
-    return Project(folder, {**variables, "PYTHONPATH": str(BLOCKED), "CONNECTIONS": f"{folder}.connections"})
+    variables |= {"PYTHONPATH": str(BLOCKED), "CONNECTIONS": str(folder / "connections")}
+    folder.mkdir()
+    origin = project.succeed("git", "remote", "get-url", "origin").strip()
+    Project(folder, variables).succeed(*line("docs/sharing.md", "git clone", {"ADDRESS": origin}))
+    return Project(folder / "whichfix", variables)
 
 
 @dataclass(frozen=True)
@@ -43,21 +52,23 @@ class Shared:
     said: str
 
 
-def share(first: Project, folder: Path, remote: str, **variables: str) -> Shared:
-    """Push to `remote` and pull into a clone in `folder`; `variables` are the environment of `dvc pull`."""
-    first.commit()
-    first.dvc("push", "--remote", remote)
+def share(first: Project, folder: Path, **variables: str) -> Shared:
+    """Push to the remote and pull into a clone in `folder`; `variables` are the environment of `dvc pull`."""
+    first.succeed(*line("docs/sharing.md", "git commit"))
+    first.succeed(*line("docs/sharing.md", "dvc push"))
     second = clone(first, folder)
-    second.dvc("pull", "--remote", remote, **variables)
+    second.succeed(*line("docs/sharing.md", "dvc pull"), **variables)
     pulled = second.contents(*OUTS)
-    return Shared(first, second, pulled, second.dvc("repro"))
+    return Shared(first, second, pulled, second.succeed(*line("docs/sharing.md", "dvc repro")))
 
 
 @pytest.fixture(scope="module")
-def by_folder(first: Project, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+def by_folder(shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     folder = tmp_path_factory.mktemp("folder")
-    first.dvc("remote", "add", "--default", "folder", str(folder / "remote"))
-    return share(first, folder / "second", "folder")
+    first = pushing(shortest, folder)
+    remote = {"/mnt/shared/whichfix": str(folder / "remote")}
+    first.succeed(*line("docs/sharing.md", "dvc remote add --default shared /", remote))
+    return share(first, folder / "second")
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +78,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 
 
 @pytest.fixture(scope="module")
-def by_bucket(bucket: Bucket, first: Project, tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    first.dvc("remote", "add", "--default", "--force", "bucket", f"s3://{bucket.name}/whichfix")
-    first.dvc("remote", "modify", "bucket", "endpointurl", bucket.address)
-    first.dvc("remote", "modify", "bucket", "verify", "true")
-    first.dvc("remote", "modify", "--local", "bucket", "access_key_id", bucket.key)
-    first.dvc("remote", "modify", "--local", "bucket", "secret_access_key", bucket.secret)
-    second = tmp_path_factory.mktemp("bucket") / "second"
-    return share(first, second, "bucket", **CONNECTED, **bucket.environment)
+def by_bucket(bucket: Bucket, shortest: Project, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    folder = tmp_path_factory.mktemp("bucket")
+    first = pushing(shortest, folder)
+    for command in (
+        line("docs/sharing.md", "dvc remote add --default shared s3:", {"BUCKET": bucket.name}),
+        line("docs/sharing.md", "dvc remote modify shared endpointurl", {"https://s3.example.org": bucket.address}),
+        line("docs/sharing.md", "dvc remote modify shared verify"),
+        line("docs/sharing.md", "dvc remote modify --local shared access_key_id", {"KEY": bucket.key}),
+        line("docs/sharing.md", "dvc remote modify --local shared secret_access_key", {"SECRET": bucket.secret}),
+    ):
+        first.succeed(*command)
+    return share(first, folder / "second", **CONNECTED, **bucket.environment)
 
 
 @pytest.fixture(params=["by_folder", "by_bucket"])
@@ -105,18 +120,18 @@ def test_no_credentials_are_committed_and_others_are_refused(bucket: Bucket, by_
     assert bucket.secret in (first.folder / ".dvc/config.local").read_text(encoding="utf-8")
     third = clone(first, tmp_path / "third")
     variables = {**bucket.environment, **CONNECTED, "AWS_SECRET_ACCESS_KEY": "another"}
-    assert third.run("python", "-m", "dvc", "pull", "--remote", "bucket", **variables).returncode != 0
+    assert third.run("python", "-m", "dvc", "pull", **variables).returncode != 0
     assert not (third.folder / "runs").exists()
 
 
 def test_what_is_damaged_in_the_remote_is_refused_by_its_path(by_folder: Shared, tmp_path: Path) -> None:
-    remote = Path(by_folder.first.dvc("config", "remote.folder.url").strip())
+    remote = Path(by_folder.first.dvc("config", "remote.shared.url").strip())
     content = by_folder.pulled[PREPARED]
     (stored,) = (path for path in remote.rglob("*") if path.is_file() and path.stat().st_size == len(content))
     stored.chmod(0o644)
     stored.write_bytes(content[:-1000] + bytes([content[-1000] ^ 1]) + content[-999:])
     third = clone(by_folder.first, tmp_path / "third")
-    ended = third.run("python", "-m", "dvc", "pull", "--remote", "folder")
+    ended = third.run("python", "-m", "dvc", "pull")
     assert ended.returncode != 0
     assert PREPARED in ended.stdout + ended.stderr
     assert not (third.folder / PREPARED).exists()

@@ -2,36 +2,53 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 import servers
-from mlflow import MlflowClient
+from documented import line
 from selenium import webdriver
 
 from stages import track
 from stages.base import files
-from stages.tracking import place
+from stages.tracking import fill, place
 from stages.training import runs
 from tracking import sample
-from tracking.sample import CASE, N_RUNS, SIZES
+from tracking.sample import CASE, SIZES
 
 PATIENCE = 90  # seconds
 NAMES = list(sample.VARIANTS)
-MODEL = f"models:/whichfix-{CASE}@champion"
+MODEL = {"whichfix-mnist": f"whichfix-{CASE}"}
 
 
-def environment(project: Path) -> dict[str, str]:
-    """Return the environment of MLflow's commands: the store is the project's, and Python is this one."""
+def environment() -> dict[str, str]:
+    """Return the environment of MLflow's commands: the programs of this Python come first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    store = f"sqlite:///{project / place.DATABASE}"
-    return sample.environment(PATH=path, MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_TRACKING_URI=store)
+    return sample.environment(PATH=path, MLFLOW_DISABLE_TELEMETRY="true")
+
+
+def printed(command: list[str], project: Path) -> str:
+    """Return what a command prints in the project."""
+    ended = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def most_probable(output: str) -> list[int]:
+    """Return the most probable label of each image, from what MLflow prints."""
+    (found,) = re.findall(r'\{"predictions".*', output)
+    probabilities = np.array(json.loads(found)["predictions"])
+    assert probabilities.shape[1] == 10
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    labels: list[int] = probabilities.argmax(axis=1).tolist()
+    return labels
 
 
 def recorded(project: Path) -> list[int]:
@@ -40,65 +57,36 @@ def recorded(project: Path) -> list[int]:
     return labels
 
 
-def body() -> str:
-    return json.dumps({"inputs": sample.raw_digits(SIZES["test"]).tolist()})
-
-
-def test_mlflow_predicts_from_raw_digits_what_the_training_recorded(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "digits.json").write_text(body(), encoding="utf-8")
-    command = ["mlflow", "models", "predict", "-m", MODEL, "-i", "digits.json", "-t", "json", "-o", "answers.json"]
-    options = {"cwd": tmp_path, "env": environment(project), "capture_output": True, "text": True}
-    done = subprocess.run([*command, "--env-manager", "local"], **options)  # type: ignore[call-overload]
-    assert done.returncode == 0, done.stderr
-    outputs = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))["predictions"]
-    assert np.argmax(outputs, axis=1).tolist() == recorded(project)
+def test_mlflow_predicts_for_the_example_of_the_champion(project: Path, tmp_path: Path) -> None:
+    replaced = {**MODEL, "/tmp": str(tmp_path)}
+    printed(line("README.md", "mlflow artifacts download", replaced), project)
+    answers = most_probable(printed(line("README.md", "mlflow models predict", replaced), project))
+    assert answers == recorded(project)[: fill.EXAMPLES]
 
 
 @pytest.mark.usefixtures("limited")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_mlflow_serves_the_champion(project: Path, tmp_path: Path) -> None:
-    address = f"http://127.0.0.1:{(port := servers.free_port())}"
-    command = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "--port", str(port)]
-    with servers.server(command, tmp_path, env=environment(project)) as process:
-        servers.wait_until(lambda: servers.responds(f"{address}/ping"), process)
-        request = Request(f"{address}/invocations", body().encode(), {"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as answer:
-            outputs = json.loads(answer.read())["predictions"]
-    assert np.argmax(outputs, axis=1).tolist() == recorded(project)
-
-
-@pytest.mark.usefixtures("limited")
-def test_a_server_with_postgresql_takes_the_runs_once_and_keeps_them(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(project)
-    # Drawing takes long, and the pictures of `template` are real.
-    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
-    before = (project / place.DATABASE).read_bytes()
-    with (
-        servers.postgresql() as database,
-        servers.mlflow_server(database, tmp_path / "artifacts", tmp_path) as address,
-    ):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        track.main()
-        capsys.readouterr()
-        track.main()
-        assert capsys.readouterr().out.splitlines() == ["MLflow store is up to date", "report: reports/index.html"]
-        found = MlflowClient(address).search_runs(["1"])
-        assert (len(found), {run.info.status for run in found}) == (N_RUNS, {"FINISHED"})
-    # The artifacts went to the server's own folder.
-    assert list((tmp_path / "artifacts").rglob("points.json"))
-    assert list((tmp_path / "artifacts").rglob("none.png"))
-    assert (project / place.DATABASE).read_bytes() == before
+    body = {"inputs": sample.raw_digits(SIZES["test"]).tolist()}
+    (tmp_path / "serving_input_example.json").write_text(json.dumps(body), encoding="utf-8")
+    port = str(servers.free_port())
+    # The command leaves the server in the background.
+    command = line("README.md", "mlflow models serve", {**MODEL, "5001": port}, " wait")
+    with servers.server(command, project, env=environment()) as process:
+        servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/ping"), process)
+        output = printed(line("README.md", "curl", {"/tmp": str(tmp_path), "5001": port}), project)
+    assert most_probable(output) == recorded(project)
 
 
 @pytest.fixture(scope="module")
-def page(
-    project: Path, browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., str]]:
+def page(project: Path, browser: webdriver.Chrome) -> Iterator[Callable[..., str]]:
     """Yield a function that opens an address of MLflow's page, and returns its text once it has all of `expected`."""
-    spare = tmp_path_factory.mktemp("server")
     browser.set_window_size(1900, 1200)
-    with servers.mlflow_server(f"sqlite:///{project / place.DATABASE}", spare, spare) as address:
+    address = f"http://127.0.0.1:{(port := servers.free_port())}"
+    options = f" --port {port} --workers 1"
+    command = line("docs/privacy.md", "MLFLOW_DISABLE_TELEMETRY=true mlflow ui", more=options)
+    with servers.server(command, project, env=environment()) as process:
+        servers.wait_until(lambda: servers.responds(f"{address}/health"), process)
 
         def open_page(place_of_page: str, *expected: str) -> str:
             browser.get("about:blank")
