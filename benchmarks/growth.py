@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ SIZES = {
 }
 # Each fix sets a key of its own, so that all of them combine.
 FIXES: dict[str, dict[str, Any]] = {
-    "relu": {"hidden_activation": "relu"},
-    "softmax": {"output_activation": "softmax"},
-    "small_l2": {"l2": 0.0001},
+    "relu": {"layers.hidden.activation": "relu"},
+    "softmax": {"layers.output.activation": "softmax"},
+    "small_l2": {"layers.*.l2": 0.0001},
     "adam": {"optimizer": {"name": "adam", "learning_rate": 0.001}},
-    "uniform": {"initializer": {"name": "uniform", "limit": 0.12}},
+    "uniform": {"layers.*.kernel_initializer": {"name": "random_uniform", "minval": -0.12, "maxval": 0.12}},
     "batches_of_500": {"batch_size": 500},
 }
 
@@ -78,7 +79,7 @@ def measure(params: Mapping[str, Any], examples: int | None = None) -> common.Me
         shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
         common.write_yaml(folder / files.PARAMS, params)
         common.run([sys.executable, "-m", "stages", "plan"], folder, common.environment())
-        prepared.write(folder / files.prepared_path(case), x, y, data.n_classes, data.side, data.order)
+        prepared.write(folder / files.prepared_path(case), replace(data, x=x, y=y))
         return common.run([sys.executable, "-m", "stages", "train", case], folder, common.environment())
 
 

@@ -28,6 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
@@ -59,29 +60,27 @@ def splits_of(network: dict[str, Any], data: Data) -> dict[str, tuple[np.ndarray
     splits = {}
     for split in ("train", "validation", "test"):
         if f"x_{split}" in data:
-            x, y = data[f"x_{split}"].astype("float32") * network["input_scale"], data[f"y_{split}"]
-            one_hot = network["loss"] in ("categorical_crossentropy", "summed_binary_crossentropy")
+            x, y = data[f"x_{split}"].astype("float32"), data[f"y_{split}"]
+            x = x * network["inputs"]["scale"] if isinstance(network.get("inputs"), dict) else x
+            one_hot = network.get("targets") == "one_hot"
             splits[split] = (x, keras.utils.to_categorical(y, 10) if one_hot else y)
     return splits
 
 
 def build(network: dict[str, Any], n_features: int) -> keras.Sequential:
     """Return the network, not compiled."""
-    limit = network["initializer"].get("limit")
 
-    def dense(units: int, activation: str) -> keras.layers.Dense:
+    def dense(layer: dict[str, Any]) -> keras.layers.Dense:
+        uniform = layer["kernel_initializer"]["name"] == "random_uniform"
         return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=keras.initializers.RandomUniform(-limit, limit) if limit else "glorot_uniform",
-            bias_initializer=keras.initializers.RandomUniform(-limit, limit) if limit else "zeros",
-            kernel_regularizer=keras.regularizers.L2(network["l2"]) if network["l2"] else None,
+            layer["units"],
+            activation=layer["activation"],
+            kernel_initializer=keras.initializers.RandomUniform(-0.12, 0.12) if uniform else "glorot_uniform",
+            bias_initializer=keras.initializers.RandomUniform(-0.12, 0.12) if uniform else "zeros",
+            kernel_regularizer=keras.regularizers.L2(layer["l2"]) if layer["l2"] else None,
         )
 
-    hidden = [dense(units, network["hidden_activation"]) for units in network["hidden_units"]]
-    return keras.Sequential(
-        [keras.Input((n_features,)), *hidden, dense(network["output_units"], network["output_activation"])]
-    )
+    return keras.Sequential([keras.Input((n_features,)), *map(dense, network["layers"])])
 
 
 def fit(network: dict[str, Any], data: Data, most_epochs: int) -> dict[str, float]:
@@ -91,7 +90,8 @@ def fit(network: dict[str, Any], data: Data, most_epochs: int) -> dict[str, floa
     splits = splits_of(network, data)
     model = build(network, data["x_train"].shape[1])
     kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[network["optimizer"]["name"]]
-    loss = summed_binary_crossentropy if network["loss"] == "summed_binary_crossentropy" else network["loss"]
+    name = network["loss"]["name"]
+    loss = summed_binary_crossentropy if name == "summed_binary_crossentropy" else name
     model.compile(kind(network["optimizer"]["learning_rate"]), loss, metrics=["accuracy"])
     watch = Stopwatch()
     model.fit(
@@ -145,11 +145,14 @@ def minimize_by_tnc(network: dict[str, Any], data: Data) -> dict[str, float]:
 
 
 def regress(baseline: dict[str, Any], data: Data) -> dict[str, float]:
-    """Fit scikit-learn's logistic regression to the end."""
+    """Fit the baseline of scikit-learn to the end."""
     start = time.perf_counter()
-    splits = splits_of({"input_scale": baseline["input_scale"], "loss": "sparse"}, data)
-    model = LogisticRegression(C=baseline["C"], max_iter=baseline["max_iter"])
-    model = OneVsRestClassifier(model) if baseline.get("one_vs_all") else model
+    splits = splits_of(baseline, data)
+    if baseline["model"] == "Floor":
+        model = DummyClassifier()
+    else:
+        model = LogisticRegression(C=baseline["C"], max_iter=baseline["max_iter"])
+        model = OneVsRestClassifier(model) if baseline["one_vs_all"] else model
     model.fit(*splits["train"])
     for x, y in splits.values():
         model.score(x, y)
@@ -174,7 +177,8 @@ def sample(runs: list[dict[str, Any]], step: int) -> Iterator[tuple[dict[str, An
     """
     groups = defaultdict(list)
     for run in runs:
-        sizes = [run["network"][key] for key in ("batch_size", "epochs", "hidden_units", "output_units")]
+        sizes = [run["network"][key] for key in ("batch_size", "epochs")]
+        sizes += [layer["units"] for layer in run["network"]["layers"]]
         groups[str([*sizes, len(run["seeds"]), run["subset"]])].append(run)
     for group in groups.values():
         chosen = group[::step]

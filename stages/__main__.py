@@ -13,7 +13,7 @@ import io  # noqa: E402
 from stages.base.errors import UserError, one_line  # noqa: E402
 
 STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track")
-TOOLS = ("settings",)
+TOOLS = ("keras_names", "settings")
 
 
 def main(arguments: list[str]) -> None:

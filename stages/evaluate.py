@@ -7,6 +7,7 @@ import pandas as pd
 
 from stages.analysis import case as cases
 from stages.analysis import scores
+from stages.analysis.case import compared
 from stages.analysis.pictures import pictures
 from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
 from stages.base import console, files
@@ -46,17 +47,25 @@ def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
     for name, baseline in load.read_planned(case, "baselines", PlannedBaselines).baselines.items():
         path = files.BASELINES / case / f"{name}.npz"
         members = files.read_archive(path)
-        files.require(path, members, ("result.json", "predicted_test"))
+        files.require(path, members, ("result.json",))
+        files.require(path, members, (f"predicted_{split}" for split in members["result.json"]["scores"]))
         found[name] = (baseline, members)
     return found
 
 
-def metrics(result: VariantResult | BaselineResult) -> dict[str, float | None]:
+def metrics(result: VariantResult | BaselineResult, score: str) -> dict[str, float | None]:
     """Return the means of a variant or baseline, which `dvc metrics show` prints in one row."""
-    row = {f"{split}_accuracy": score.mean for split, score in result.scores.items() if split != "validation"}
+    shown = compared(result.scores)
+    row = {f"{split}_{score}": result.scores[split].mean for split in shown}
+    row |= {
+        f"{split}_{name}": figure.mean
+        for split in shown
+        for name, figure in result.measures[split].items()
+        if name != score
+    }
     if isinstance(result, VariantResult):
-        row |= {"gain" if split == "test" else "train_gain": gain.mean for split, gain in result.gain.items()}
-    return row | {f"{split}_loss": loss.mean for split, loss in result.losses.items() if split != "validation"}
+        row |= {"gain" if split == "test" else f"{split}_gain": gain.mean for split, gain in result.gain.items()}
+    return row | {f"{split}_loss": result.losses[split].mean for split in shown}
 
 
 def effects_table(effects: dict[str, dict[str, Effects]]) -> pd.DataFrame:
@@ -68,6 +77,7 @@ def effects_table(effects: dict[str, dict[str, Effects]]) -> pd.DataFrame:
         for split, of_split in of_keras.items()
         for fix, of_fix in of_split.fixes.items()
         for effect, estimate in of_fix
+        if estimate is not None
     ]
     return pd.DataFrame(rows, columns=["keras", "split", "fix", "effect", "mean", "low", "high"])
 
@@ -78,8 +88,8 @@ def write(result: CaseResult) -> None:
     files.write_csv(files.EFFECTS / f"{result.case}.csv", effects_table(result.effects))
     everything: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
     for measured in everything:
-        files.write_json(files.METRICS / result.case / f"{measured.label}.json", metrics(measured))
-        table = scores.confusion_table(np.array(measured.confusion))
+        files.write_json(files.METRICS / result.case / f"{measured.label}.json", metrics(measured, result.score))
+        table = scores.confusion_table(np.array(measured.confusion), result.data.axis)
         files.write_csv(files.CONFUSION / result.case / f"{measured.label}.csv", table)
 
 
@@ -92,15 +102,14 @@ def main(case: str) -> None:
     write(result)
 
     own = {variant.label: cases.own_runs(variant, by_folder) for variant in planned.variants}
-    curves = pd.concat([scores.curves(name, runs_of_variant) for name, runs_of_variant in own.items()])
+    curves = pd.concat([scores.curves(name, runs_of_variant, result.score) for name, runs_of_variant in own.items()])
     files.write_csv(files.CURVES / f"{case}.csv", curves)
-    if data.side:
-        shown = {
-            variant.label: own[variant.label][0]
-            for variant in result.variants
-            if variant.name in ("as_posted", result.fixed)
-        }
-        files.write_archive(files.PICTURES / f"{case}.npz", pictures(shown, data))
+    shown = {
+        variant.label: own[variant.label][0]
+        for variant in result.variants
+        if data.side and variant.name in ("as_posted", result.fixed)
+    }
+    files.write_archive(files.PICTURES / f"{case}.npz", pictures(shown, data) if shown else {})
     console.wrote(
         files.result_path(case),
         variants=len(result.variants),

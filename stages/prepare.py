@@ -4,9 +4,10 @@ from pathlib import Path
 
 from stages.base import console, files
 from stages.config import load
-from stages.config.schema import Exercise4Data, MnistData
-from stages.data import mnist, prepared
+from stages.config.data import Exercise4Data, MnistData
+from stages.data import mnist, own, prepared
 from stages.data.exercise4 import exercise4
+from stages.data.prepared import Prepared, digits
 
 
 def main(case: str) -> None:
@@ -17,14 +18,19 @@ def main(case: str) -> None:
     UserError
         If a file is missing, or does not hold what the stage before wrote.
     """
-    data = load.read_data(case)
-    raw = mnist.read(Path(data.file))
+    task, data = load.read_data(case)
     path = files.prepared_path(case)
+    said: list[str] = []
     match data:
         case MnistData():
-            x, y = mnist.split(raw, data.validation_split)
-            prepared.write(path, x, y, mnist.N_CLASSES, mnist.SIDE, "rows")
+            x, y = mnist.split(mnist.read(Path(data.file)), data.validation_split)
+            found = Prepared(x, y, digits(mnist.SIDE, "rows", mnist.CLASSES))
         case Exercise4Data():
-            x, y = exercise4(raw, data.examples_per_class, data.side)
-            prepared.write(path, x, y, mnist.N_CLASSES, data.side, "columns")
-    console.wrote(path, **{split: len(labels) for split, labels in y.items()})
+            x, y = exercise4(mnist.read(Path(data.file)), data.examples_per_class, data.side)
+            found = Prepared(x, y, digits(data.side, "columns", mnist.CLASSES))
+        case _:
+            found, said = own.prepare(data, task)
+    prepared.write(path, found)
+    for line in said:
+        console.say(f"{case}: {line}")
+    console.wrote(path, **{split: len(labels) for split, labels in found.y.items()})

@@ -54,7 +54,7 @@ def read_pictures(result: "CaseResult") -> dict[str, Any]:
         (
             f"{variant.label}.{part}"
             for variant in result.variants
-            if variant.name in ("as_posted", result.fixed)
+            if result.data.pictures and variant.name in ("as_posted", result.fixed)
             for part in parts
         ),
     )

@@ -12,6 +12,7 @@ from stages.base import console, files
 from stages.base.errors import UserError
 from stages.config import load
 from stages.config.planned import PlannedRuns
+from stages.config.schema import SCORES
 from stages.data import prepared
 from stages.training import pool, runs
 from stages.training.pool import Task, Trained
@@ -83,9 +84,10 @@ def main(case: str) -> None:
                 runs.write(files.run_path(case, folder, seed), trained.run, places[folder, seed])
                 log(case, trained)
                 bar.advance()
+                score = SCORES[data.facts.task]
                 scores = ", ".join(f"{split} {score:.4f}" for split, score in trained.run.scores.items())
                 diverged = " (diverged)" if trained.run.diverged else ""
                 # A point without a name of its own is told by its fixes.
                 name = " + ".join(trained.task.configuration.fixes) if folder.startswith("p-") else folder
-                console.say(f"{case} {name} seed {seed}: accuracy {scores}{diverged}")
+                console.say(f"{case} {name} seed {seed}: {score} {scores}{diverged}")
     console.wrote(files.RUNS / case, runs=len(tasks), trained=len(missing))

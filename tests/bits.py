@@ -20,11 +20,11 @@ import numpy as np  # noqa: E402
 
 from stages import baseline  # noqa: E402
 from stages.config import load, resolve  # noqa: E402
-from stages.config.network import Network, Tnc  # noqa: E402
-from stages.config.schema import Data, MnistData  # noqa: E402
+from stages.config.data import Data, Exercise4Data, MnistData  # noqa: E402
+from stages.config.network import Network  # noqa: E402
 from stages.data import mnist  # noqa: E402
 from stages.data.exercise4 import exercise4  # noqa: E402
-from stages.data.prepared import Prepared  # noqa: E402
+from stages.data.prepared import Facts, Prepared, digits  # noqa: E402
 from stages.training import trainer  # noqa: E402
 from stages.training.keras import keras  # noqa: E402
 
@@ -40,15 +40,38 @@ def digest(*arrays: np.ndarray) -> str:
 
 def shortened(network: Network) -> Network:
     """Return `network` with just enough steps to spread a difference over all weights."""
-    if isinstance(network.optimizer, Tnc):
-        return network.model_copy(update={"optimizer": Tnc(name="tnc", max_function_calls=5)})
-    return network.model_copy(update={"epochs": 2})
+    changes = {"optimizer": {"name": "tnc", "max_function_calls": 5}} if network.by_tnc else {"epochs": 2}
+    return Network.model_validate({**network.model_dump(), **changes})
+
+
+def widened(network: Network, units: int) -> Network:
+    """Return `network` with so many hidden units."""
+    first, *rest = network.model_dump()["layers"]
+    return Network.model_validate({**network.model_dump(), "layers": [{**first, "units": units}, *rest]})
 
 
 def prepare(raw: dict[str, np.ndarray], data: Data) -> Prepared:
     if isinstance(data, MnistData):
-        return Prepared(*mnist.split(raw, data.validation_split), 10, 28, "rows", "")
-    return Prepared(*exercise4(raw, data.examples_per_class, data.side), 10, data.side, "columns", "")
+        return Prepared(*mnist.split(raw, data.validation_split), digits(28, "rows", mnist.CLASSES))
+    assert isinstance(data, Exercise4Data)
+    return Prepared(*exercise4(raw, data.examples_per_class, data.side), digits(data.side, "columns", mnist.CLASSES))
+
+
+def own() -> tuple[Network, Prepared]:
+    """Return a network with dropout and batch normalization on made up values of a person's own."""
+    random = np.random.default_rng(3)
+    x = {split: random.integers(0, 1000, (n, 9)).astype(np.float32) for split, n in (("train", 333), ("test", 50))}
+    y = {split: (examples[:, :2] - examples[:, 2:4]).astype(np.float64) for split, examples in x.items()}
+    layers = {
+        "hidden": {"units": 40, "kernel_initializer": "he_normal", "activity_l2": 0.001},
+        "norm": {"layer": "BatchNormalization"},
+        "act": {"layer": "PReLU"},
+        "drop": {"layer": "Dropout", "rate": 0.3},
+        "output": {"units": 2},
+    }
+    settings = {"layers": layers, "inputs": "standardized", "targets": "standardized", "loss": "huber", "keras": "3"}
+    network = Network.model_validate({**settings, "optimizer": "nadam", "epochs": 3})
+    return network, Prepared(x, y, Facts(task="regression", classes=["a", "b"]))
 
 
 def few(data: Prepared, longest: int) -> Prepared:
@@ -63,8 +86,7 @@ def few(data: Prepared, longest: int) -> Prepared:
 def trained(network: Network, data: Prepared) -> str:
     """Return the digest of what training gives."""
     run = trainer.Trainer(network, data).run(0)
-    assert run.confidence is not None
-    return digest(run.history[:, :2], *run.weights.values(), run.confidence)
+    return digest(run.history[:, :2], *run.weights.values(), *run.predicted.values())
 
 
 def main() -> None:
@@ -83,21 +105,21 @@ def main() -> None:
         examples = few(data, 5000)
         for configuration in resolve.plan_case(name, case, params.seeds).runs.runs:
             network = shortened(configuration.network)
-            kind: set[str] = {network.optimizer.name}
+            kind: set[str] = {network.optimizer["name"]}
             if "--fewer" not in sys.argv:
-                kind.add(f"{network.loss} {network.keras}")
+                kind.add(f"{network.loss['name']} {network.keras}")
             if configuration.subset or kind <= kinds:
                 continue
             kinds |= kind
             title = f"{name} {configuration.folder}"
             hashes[f"train {title}"] = trained(network, examples)
             if title in WIDER:
-                wider = network.model_copy(update={"hidden_units": (WIDER[title],)})
-                hashes[f"train {title}, wider"] = trained(wider, few(data, 0))
-        for kind_of_model, settings in case.baselines.items():
+                hashes[f"train {title}, wider"] = trained(widened(network, WIDER[title]), few(data, 0))
+        for kind_of_model, settings in (case.baselines or {}).items():
             fitted = baseline.fit(settings.model_copy(update={"max_iter": 30}), few(data, 0))
             losses = np.array(list(fitted.losses.values()))
             hashes[f"baseline {name} {kind_of_model}"] = digest(losses, *fitted.predicted.values())
+    hashes["train own"] = trained(*own())
     print(json.dumps(hashes, indent=2))
 
 

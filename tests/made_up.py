@@ -1,7 +1,6 @@
 """Made-up results of a case, its curves and its pictures, from the scores of all combinations of its fixes."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from stages.analysis import attribution, intervals
-from stages.analysis.results import CaseResult, FixResult, PointResult, PublishedResult, VariantResult
+from stages.analysis.results import (
+    ArrayDigest,
+    BaselineResult,
+    CaseResult,
+    DataResult,
+    Figure,
+    FixResult,
+    PointResult,
+    PublishedResult,
+    VariantResult,
+)
 
 FIXES = "abcde"
-REAL = CaseResult.model_validate_json(Path(__file__).parents[1].joinpath("reports/results/ex4.json").read_bytes())
+SOURCE = "https://example.org/question"
+DIGITS = tuple("0123456789")
+CONFUSION = tuple(tuple(90 if row == column else 1 for column in range(10)) for row in range(10))
 SUBSET = {"subset": {0: 30, 1: 70}, "answers": {1: 2}, "gain": {}}
 
 
@@ -27,6 +38,19 @@ def by_names(scores: Mapping[str, float]) -> list[float]:
     return [scores["".join(names_of(row, n_fixes))] for row in range(len(scores))]
 
 
+def single(value: float | None) -> Figure:
+    """Return the figure of a baseline."""
+    return Figure(mean=value, low=None, high=None, finite=value is not None)
+
+
+def baseline(name: str, score: float, **changes: Any) -> BaselineResult:
+    """Return a baseline with this score on every split."""
+    made: dict[str, Any] = {"name": name, "settings": {"model": "LogisticRegression", "C": 1.0}, "n_iter": 7}
+    made |= {"scores": {"train": single(score), "test": single(score)}, "measures": {"train": {}, "test": {}}}
+    made |= {"losses": {"train": single(0.5), "test": single(0.5)}, "recall": (0.9,) * 10, "confusion": CONFUSION}
+    return BaselineResult(**made | changes)
+
+
 def variant(
     name: str, fixes: Sequence[str], seeds: Sequence[int], score: float, label: str = "", **changes: Any
 ) -> VariantResult:
@@ -37,8 +61,20 @@ def variant(
     made |= {"fixes": tuple(fixes), "seeds": tuple(seeds), "set": {}, "diverged": 0.0}
     made |= {"scores": {"train": figure, "test": figure}, "losses": {}, "subset": None, "answers": None}
     made |= {"gain": dict.fromkeys(("train", "test"), intervals.figure(dict.fromkeys(seeds, score / 2)))}
-    made |= {"network": REAL.variants[0].network | {"epochs": 3}}
-    return REAL.variants[0].model_copy(update=made | changes)
+    made |= {"measures": {"train": {}, "test": {"balanced_accuracy": figure}}, "final_loss": figure, "steps": 9}
+    made |= {"recall": (0.9,) * 10, "confusion": CONFUSION}
+    made |= {"network": {"layers": [{"name": "output", "units": 10}], "optimizer": "sgd", "epochs": 3, "keras": "3"}}
+    if changes.get("subset"):
+        made |= {"scores": {"train": figure}, "measures": {"train": {}}}
+    return VariantResult(**made | changes)
+
+
+def data(**changes: Any) -> DataResult:
+    """Return the data of a case of digits, 4 by 4 pixels."""
+    made: dict[str, Any] = {"sha256": "0" * 64, "rows": {"train": 50, "test": 20}, "features": 16, "inputs": None}
+    made |= {"classes": DIGITS, "balance": (0.1,) * 10, "axis": DIGITS, "pictures": True}
+    made |= {"arrays": {"x_train": ArrayDigest(dtype="uint8", shape=(50, 16), sha256="1" * 64)}}
+    return DataResult(**made | changes)
 
 
 def result(
@@ -48,17 +84,20 @@ def result(
     finite: bool = True,
     variants: Mapping[str, Sequence[str]] | None = None,
     keras: Sequence[str] = ("3",),
+    measured: Callable[[int], bool] = lambda row: True,
     **changes: Any,
 ) -> CaseResult:
     """Return a case with fixes a, b, ... whose combinations score `scores` [2^k] with every seed under every condition.
 
-    Besides `variants` (name -> fixes), it has as_posted, ``fixed`` with all fixes, ``short`` with one seed, and
-    ``few`` on a subset of the data. If not `finite`, all runs diverged.
+    Only the rows that are `measured` are there; the others have alternatives in them. Besides `variants` (name ->
+    fixes), it has as_posted, ``fixed`` with all fixes, ``short`` with one seed, and ``few`` on a subset of the data. If
+    not `finite`, all runs diverged.
     """
     values = np.repeat(np.asarray(scores, float)[:, None], n_seeds, axis=1)
     n_fixes, seeds = len(values).bit_length() - 1, tuple(range(n_seeds))
     names = FIXES[:n_fixes]
-    effects = attribution.effects(names, values, 0)
+    chosen = {row: of_seeds for row, of_seeds in enumerate(values.tolist()) if measured(row)}
+    effects = attribution.effects(names, chosen, 0)
     points_of: dict[str, Sequence[str]] = {"as_posted": "", **(variants or {}), **({"fixed": names} if names else {})}
     diverged: dict[str, Any] = {} if finite else {"diverged": 1.0}
     named = []
@@ -79,44 +118,56 @@ def result(
         "figure": "loss",
         "tolerance": 0.05,
     }
-    return REAL.model_copy(
-        update={
-            "case": "made-up",
-            "title": "A title",
-            "judged_by": "test",
-            "keras": tuple(keras),
-            "seeds": seeds,
-            "fixes": tuple(
-                FixResult(name=name, why=f"because of {name}", changes=(("l2", "1", "0"),)) for name in names
-            ),
-            "variants": tuple(named),
-            "points": tuple(
-                PointResult(
-                    fixes=names_of(row, n_fixes),
-                    keras=version,
-                    folder=f"{row}@{version}",
-                    variants=tuple(name for name, on in points_of.items() if tuple(on) == names_of(row, n_fixes)),
-                    scores=dict.fromkeys(("train", "test"), intervals.estimate(of_seeds)),
-                    diverged=0 if finite else n_seeds,
-                )
-                for version in keras
-                for row, of_seeds in enumerate(values)
-            ),
-            "effects": {version: {"train": effects, "test": effects} for version in keras},
-            "published": (PublishedResult(**published, published=0.1, measured=0.2 if finite else None, agrees=False),),
-            "fixed": "fixed" if names else "as_posted",
-            **changes,
-        }
-    )
+    made: dict[str, Any] = {
+        "case": "made-up",
+        "title": "A title",
+        "source": SOURCE,
+        "task": "multiclass",
+        "data": data(),
+        "as_posted": {"layers": [{"name": "output", "units": 10}], "loss": "mse", "optimizer": "sgd"},
+        "baselines": (),
+        "judged_by": "test",
+        "keras": tuple(keras),
+        "seeds": seeds,
+        "fixes": tuple(FixResult(name=name, why=f"because of {name}", changes=(("l2", "1", "0"),)) for name in names),
+        "variants": tuple(named),
+        "points": tuple(
+            PointResult(
+                fixes=names_of(row, n_fixes),
+                keras=version,
+                folder=f"{row}@{version}",
+                variants=tuple(name for name, on in points_of.items() if tuple(on) == names_of(row, n_fixes)),
+                scores=dict.fromkeys(("train", "test"), intervals.estimate(of_seeds)),
+                diverged=0 if finite else n_seeds,
+            )
+            for version in keras
+            for row, of_seeds in chosen.items()
+        ),
+        "effects": {version: {"train": effects, "test": effects} for version in keras},
+        "published": (PublishedResult(**published, published=0.1, measured=0.2 if finite else None, agrees=False),),
+        "fixed": "fixed" if names else "as_posted",
+    }
+    return CaseResult(**made | changes)
+
+
+def regression(scores: Sequence[float], **changes: Any) -> CaseResult:
+    """Return a case like `result` whose answers are values: its score is R², its confusion counts are by tenths."""
+    axis = tuple(f"tenth {place}" for place in range(1, 11))
+    described = data(classes=("price",), inputs=("area", "rooms"), features=2, balance=(), axis=axis, pictures=False)
+    of = result(scores, task="regression", data=described, **changes)
+    beside = {"mae": single(12.5), "rmse": single(20.25)}
+    measures = {"measures": dict.fromkeys(("train", "test"), beside), "subset": None, "answers": None}
+    kept = (variant.model_copy(update=measures) for variant in of.variants if not variant.subset)
+    return of.model_copy(update={"variants": tuple(kept)})
 
 
 def curves(of: CaseResult, *, finite: bool = True) -> pd.DataFrame:
-    """Return three epochs of accuracy and loss per variant; without `finite`, no loss is finite."""
+    """Return three epochs of score and loss per variant; without `finite`, no loss is finite."""
     losses = (3.0, 2.0, 1.0) if finite else (np.nan, np.inf, np.nan)
     rows = [
         (variant.label, figure, epoch, value, value, value)
         for variant in of.variants
-        for figure, values in (("accuracy", (0.1, 0.2, 0.3)), ("loss", losses))
+        for figure, values in ((of.score, (0.1, 0.2, 0.3)), ("loss", losses))
         for epoch, value in enumerate(values, 1)
     ]
     return pd.DataFrame(rows, columns=["variant", "figure", "epoch", "mean", "low", "high"])

@@ -27,7 +27,7 @@ OUTS = ("baselines", "configs", "data", "reports", "runs")
 FIXES = {"mnist": "softmax_output", "ex4": "adam"}
 CONDITIONS = {"mnist": "2.2", "ex4": "3"}
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
-    "mnist": {"fixed": {"fixes": ["softmax_output"], "set": {"input_scale": 1 / 255}}},
+    "mnist": {"fixed": {"fixes": ["softmax_output"], "set": {"inputs": {"scale": 1 / 255}}}},
     "ex4": {
         # One that blows up, and one on a subset of the data.
         "diverged": {"set": {"optimizer": {"name": "sgd", "learning_rate": 1e30}}},

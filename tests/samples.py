@@ -1,6 +1,7 @@
 """Small networks, synthetic data and a small project, for tests that train."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,34 +10,37 @@ from ruamel.yaml import YAML
 
 from stages import plan
 from stages.base import files
+from stages.config.data import Subset
 from stages.config.network import Network
 from stages.config.planned import Configuration
-from stages.config.schema import Subset
-from stages.data import prepared
-from stages.data.prepared import Prepared
+from stages.data import prepared, scoring
+from stages.data.prepared import Facts, Order, Prepared
 from stages.training.runs import Run
 
+
+def layers(units: int = 7, outputs: int = 10, output: str = "softmax", **both: Any) -> dict[str, Any]:
+    """Return the layers of a network with one hidden layer; `both` are settings of the two."""
+    return {
+        "hidden": {"units": units, "activation": "relu", **both},
+        "output": {"units": outputs, "activation": output, **both},
+    }
+
+
 SETTINGS: dict[str, Any] = {
-    "input_scale": 1.0,
-    "hidden_units": [7],
-    "hidden_activation": "relu",
-    "output_units": 10,
-    "output_activation": "softmax",
-    "initializer": {"name": "glorot_uniform"},
+    "layers": layers(),
     "loss": "sparse_categorical_crossentropy",
     "keras": "2.2",
     "optimizer": {"name": "adam", "learning_rate": 0.01},
-    "l2": 0.0,
     "batch_size": 16,
     "epochs": 1,
 }
-ONE_SIGMOID: dict[str, Any] = {"output_units": 1, "output_activation": "sigmoid", "loss": "binary_crossentropy"}
+ONE_SIGMOID: dict[str, Any] = {"layers": layers(outputs=1, output="sigmoid"), "loss": "binary_crossentropy"}
+UNIFORM = {"name": "random_uniform", "minval": -0.12, "maxval": 0.12}
 TNC: dict[str, Any] = {
-    "output_activation": "sigmoid",
+    "targets": "one_hot",
+    "layers": layers(output="sigmoid", l2=0.001, kernel_initializer=UNIFORM, bias_initializer=UNIFORM),
     "loss": "summed_binary_crossentropy",
-    "initializer": {"name": "uniform", "limit": 0.12},
     "optimizer": {"name": "tnc", "max_function_calls": 8},
-    "l2": 0.001,
     "batch_size": None,
     "epochs": None,
 }
@@ -45,6 +49,12 @@ TNC: dict[str, Any] = {
 def network(**settings: Any) -> Network:
     """Return a network with one small hidden layer, trained for one epoch, with these other `settings`."""
     return Network.model_validate(SETTINGS | settings)
+
+
+def digits(side: int | None = None, order: Order = "rows") -> Facts:
+    """Return the facts of ten classes, of pictures if `side` is given."""
+    facts = prepared.digits(side or 1, order, "0123456789")
+    return facts if side else facts.model_copy(update={"image": None})
 
 
 def configuration(folder: str = "as_posted", **settings: Any) -> Configuration:
@@ -74,13 +84,13 @@ def dataset(n_train: int = 70, n_features: int = 12, *, validation: bool = True,
         y[split] = np.concatenate([np.arange(10), random.integers(0, 10, n - 10)]).astype(np.uint8)
         noisy = centers[y[split]] + random.normal(0, 0.2, (n, n_features))
         x[split] = np.clip(noisy, 0, 1).astype(np.float32)
-    return Prepared(x, y, 10, side, "rows", "0" * 64)
+    return Prepared(x, y, digits(side), "0" * 64)
 
 
 def as_bytes(data: Prepared) -> Prepared:
     """Return `data` with its examples as uint8, 0 to 255."""
     x = {split: np.rint(255 * values).astype(np.uint8) for split, values in data.x.items()}
-    return Prepared(x, data.y, data.n_classes, data.side, data.order, data.sha256)
+    return replace(data, x=x)
 
 
 def bits(run: Run) -> list[Any]:
@@ -99,13 +109,14 @@ def params_content() -> dict[str, Any]:
             "small": {
                 "title": "A small network",
                 "source": "https://example.org/question",
+                "task": "multiclass",
                 "data": {"file": "data/raw/mnist.npz", "recipe": "mnist", "validation_split": 0.3},
                 "judged_by": "test",
                 "as_posted": {key: value for key, value in SETTINGS.items() if key != "keras"}
-                | {"optimizer": {"name": "sgd", "learning_rate": 0.001}, "output_activation": "sigmoid"}
+                | {"optimizer": {"name": "sgd", "learning_rate": 0.001}, "layers": layers(output="sigmoid")}
                 | {"epochs": 2},
                 "fixes": {
-                    "softmax": {"why": "One class is right.", "set": {"output_activation": "softmax"}},
+                    "softmax": {"why": "One class is right.", "set": {"layers.output.activation": "softmax"}},
                     "adam": {"why": "It is faster.", "set": {"optimizer": {"name": "adam", "learning_rate": 0.03}}},
                 },
                 "variants": {
@@ -114,7 +125,7 @@ def params_content() -> dict[str, Any]:
                     "wild": {"set": {"optimizer": {"name": "sgd", "learning_rate": 1e30}}},
                     "few": {"data": {"first_of_each_class": {0: 2, 1: 3}}},
                 },
-                "baselines": {"logistic": {"input_scale": 1.0, "C": 1.0, "max_iter": 100}},
+                "baselines": {"logistic": {"model": "LogisticRegression", "inputs": "raw", "C": 1.0, "max_iter": 100}},
                 "published": [
                     {"claim": "10%", "value": 0.1, "tolerance": 0.05, "source": "the post", "of": "as_posted"}
                     | {"figure": "train_accuracy"},
@@ -139,7 +150,7 @@ def write_params(content: dict[str, Any]) -> None:
 
 def write_data(data: Prepared) -> None:
     """Write `data` as the prepared data of the case ``small``."""
-    prepared.write(files.prepared_path("small"), data.x, data.y, data.n_classes, data.side, data.order)
+    prepared.write(files.prepared_path("small"), data)
 
 
 def untrained_run(trained: Configuration, seed: int, data: Prepared) -> Run:
@@ -149,7 +160,7 @@ def untrained_run(trained: Configuration, seed: int, data: Prepared) -> Run:
     """
     part = data.first_of_each_class(trained.subset.first_of_each_class) if trained.subset else data
     random = np.random.default_rng([seed, len(trained.folder), len(trained.fixes)])
-    wild = getattr(trained.network.optimizer, "learning_rate", 0) == 1e30
+    wild = trained.network.optimizer.get("learning_rate") == 1e30
     chance = 0.1 + 0.4 * len(trained.fixes)
     predicted = {
         split: np.where(random.random(len(y)) < chance, y, random.integers(0, 10, len(y))).astype(np.uint8)
@@ -161,16 +172,18 @@ def untrained_run(trained: Configuration, seed: int, data: Prepared) -> Run:
     if "validation" not in part.y:
         history[:, 2:] = np.nan
     features, output = data.x["train"].shape[1], trained.network.output_units
+    measures = {split: scoring.measures("multiclass", y, predicted[split], None) for split, y in part.y.items()}
     return Run(
         seed=seed,
         history=history,
-        scores={split: float(np.mean(predicted[split] == y)) for split, y in part.y.items()},
+        scores={split: named["accuracy"] for split, named in measures.items()},
+        measures=measures,
         losses={split: np.inf if wild else float(random.random()) for split in part.y},
         predicted=predicted,
-        confidence=random.random(len(part.y["test"])).astype(np.float32) if "test" in part.y else None,
+        confidence=random.random(len(part.y["test"])).astype(np.float32) if "test" in part.y and data.side else None,
         weights={
-            "hidden_0.kernel": random.normal(size=(features, 7)).astype(np.float32),
-            "hidden_0.bias": np.zeros(7, np.float32),
+            "hidden.kernel": random.normal(size=(features, 7)).astype(np.float32),
+            "hidden.bias": np.zeros(7, np.float32),
             "output.kernel": random.normal(size=(7, output)).astype(np.float32),
             "output.bias": np.full(output, np.inf if wild else 0, np.float32),
         },

@@ -1,4 +1,4 @@
-"""A baseline is the logistic regression that its settings say, on the splits of a run."""
+"""A baseline is the linear model that its settings say, or the floor, on the splits of a run."""
 
 import warnings
 from pathlib import Path
@@ -13,9 +13,12 @@ from scipy.special import expit, log_softmax
 
 from stages import baseline
 from stages.base import files
-from stages.config.schema import Baseline
+from stages.base.errors import UserError
+from stages.config.network import Scale
+from stages.config.schema import Floor, LogisticRegression, Ridge, Task
+from stages.data.prepared import Facts, Prepared
 
-PLAIN = Baseline(input_scale=1 / 255, C=0.5, max_iter=2000)
+PLAIN = LogisticRegression(model="LogisticRegression", inputs=Scale(scale=1 / 255), C=0.5, max_iter=2000)
 ONE_VS_ALL = PLAIN.model_copy(update={"one_vs_all": True})
 DATA = as_bytes(dataset(n_features=5))
 MODELS = pytest.mark.parametrize("settings", [PLAIN, ONE_VS_ALL], ids=["multinomial", "one_vs_all"])
@@ -49,7 +52,7 @@ def one_vs_all(x: NDArray[np.float64], y: np.ndarray, c: float) -> NDArray[np.fl
 
 
 @MODELS
-def test_it_is_the_logistic_regression_that_its_settings_say(settings: Baseline) -> None:
+def test_it_is_the_logistic_regression_that_its_settings_say(settings: LogisticRegression) -> None:
     fitted = baseline.fit(settings, DATA)
     solve = one_vs_all if settings.one_vs_all else multinomial
     weights = solve(DATA.x["train"] / 255.0, DATA.y["train"], settings.C)
@@ -66,18 +69,88 @@ def test_it_is_the_logistic_regression_that_its_settings_say(settings: Baseline)
 
 
 @MODELS
-def test_a_solver_that_ends_at_max_iter_says_so_by_n_iter_and_not_by_a_warning(settings: Baseline) -> None:
+def test_a_solver_that_ends_at_max_iter_says_so_by_n_iter_and_not_by_a_warning(settings: LogisticRegression) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert baseline.fit(settings.model_copy(update={"max_iter": 2}), DATA).n_iter == 2
     assert 2 < baseline.fit(settings, DATA).n_iter < 2000
 
 
-@pytest.mark.parametrize("change", [{"C": 1e12}, {"C": 1e-6}, {"C": 1e12, "one_vs_all": True}, {"input_scale": 1e6}])
-def test_extreme_settings_give_a_result_too(change: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"C": 1e12}, {"C": 1e-6}, {"C": 1e12, "one_vs_all": True}, {"inputs": Scale(scale=1e6)}]
+)
+def test_extreme_settings_give_a_result_too(change: dict[str, object]) -> None:
     fitted = baseline.fit(PLAIN.model_copy(update={"max_iter": 20} | change), DATA)
     assert all(0 <= score <= 1 for score in fitted.scores.values())
     assert np.isfinite(list(fitted.losses.values())).all()
+
+
+def made_up(task: Task, y: np.ndarray, n_classes: int) -> Prepared:
+    """Return five inputs that tell what `y` is, with some noise, in two splits."""
+    random = np.random.default_rng(2)
+    x = np.column_stack([y.reshape(len(y), -1), random.normal(size=(len(y), 5))])[:, :5].astype(np.float32)
+    half = len(y) // 2
+    facts = Facts(task=task, classes=[str(place) for place in range(n_classes)])
+    return Prepared({"train": x[:half], "test": x[half:]}, {"train": y[:half], "test": y[half:]}, facts)
+
+
+REGRESSION = made_up("regression", np.random.default_rng(3).normal(10, 4, (60, 2)), 2)
+MULTILABEL = made_up("multilabel", np.random.default_rng(3).integers(0, 2, (60, 3)).astype(np.uint8), 3)
+BINARY = made_up("binary", (np.arange(60) % 3 == 0).astype(np.uint8), 2)
+FLOOR = Floor(model="Floor")
+DEFAULT = LogisticRegression(model="LogisticRegression")
+
+
+def test_ridge_is_the_least_squares_that_its_settings_say() -> None:
+    fitted = baseline.fit(Ridge(model="Ridge", inputs="raw", alpha=0.5), REGRESSION)
+    x, y = (part["train"].astype(np.float64) for part in (REGRESSION.x, REGRESSION.y))
+    centered = x - x.mean(axis=0)
+    weights = np.linalg.solve(centered.T @ centered + 0.5 * np.eye(5), centered.T @ (y - y.mean(axis=0)))
+    for split, predicted in fitted.predicted.items():
+        expected = y.mean(axis=0) + (REGRESSION.x[split] - x.mean(axis=0)) @ weights
+        assert predicted.dtype == np.float32
+        np.testing.assert_allclose(predicted, expected, rtol=1e-3)
+        assert fitted.losses[split] == pytest.approx(np.mean((predicted - REGRESSION.y[split]) ** 2))
+    assert list(fitted.measures["test"]) == ["r2", "mae", "rmse"]
+    assert fitted.n_iter == 0
+
+
+def test_the_floor_is_the_most_frequent_class_or_the_mean() -> None:
+    assert set(baseline.fit(FLOOR, BINARY).predicted["test"].tolist()) == {0}
+    assert baseline.fit(FLOOR, BINARY).measures["test"]["auc"] == 0.5
+    assert baseline.fit(FLOOR, REGRESSION).scores["train"] == pytest.approx(0, abs=1e-6)
+    mean = REGRESSION.y["train"].mean(axis=0)
+    np.testing.assert_allclose(baseline.fit(FLOOR, REGRESSION).predicted["test"][0], mean, rtol=1e-6)
+
+
+def test_a_binary_case_has_an_area_under_the_curve_and_labels_are_fitted_one_by_one() -> None:
+    assert baseline.fit(DEFAULT, BINARY).measures["test"]["auc"] > 0.99
+    fitted = baseline.fit(DEFAULT, MULTILABEL)
+    assert (fitted.predicted["test"].shape, fitted.predicted["test"].dtype.name) == ((30, 3), "uint8")
+    assert fitted.scores["test"] > 0.95
+    assert np.isnan(fitted.losses["test"])
+    assert baseline.fit(FLOOR, MULTILABEL).predicted["test"].shape == (30, 3)
+
+
+def test_standardized_inputs_are_those_of_the_training_split_and_a_constant_input_is_no_trouble() -> None:
+    x = {split: np.column_stack([10 + 3 * part, np.full(len(part), 7)]) for split, part in BINARY.x.items()}
+    read = baseline.inputs_of(DEFAULT, Prepared(x, BINARY.y, BINARY.facts))
+    np.testing.assert_allclose(read["train"].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(read["train"].std(axis=0)[:-1], 1, rtol=1e-5)
+    assert not read["test"][:, -1].any()
+
+
+def test_a_class_that_the_training_split_has_not_is_answered_wrong_and_the_loss_is_finite() -> None:
+    data = made_up("multiclass", np.repeat([0, 1, 2], 20).astype(np.uint8)[np.r_[0:30, 30:60]], 3)
+    fitted = baseline.fit(DEFAULT, data)
+    assert 2 not in fitted.predicted["test"]
+    assert np.isfinite(fitted.losses["test"])
+
+
+def test_a_model_of_another_task_is_refused() -> None:
+    for settings, data in ((Ridge(model="Ridge"), BINARY), (DEFAULT, REGRESSION)):
+        with pytest.raises(UserError, match=r"^a baseline .* with task .*; expected "):
+            baseline.fit(settings, data)
 
 
 def test_the_stage_writes_a_file_per_baseline_with_the_predictions_behind_its_scores(
@@ -88,11 +161,11 @@ def test_the_stage_writes_a_file_per_baseline_with_the_predictions_behind_its_sc
     samples.write_params(samples.params_content())
     samples.write_data(data)
     baseline.main("small")
-    [path] = (tmp_path / "baselines/small").iterdir()
+    assert sorted(path.name for path in (tmp_path / "baselines/small").iterdir()) == ["floor.npz", "logistic.npz"]
+    path = tmp_path / "baselines/small/logistic.npz"
     members = files.read_archive(path)
-    assert path.name == "logistic.npz"
     assert members.keys() == {"result.json", "predicted_train", "predicted_test"}
-    assert members["result.json"].keys() == {"n_iter", "scores", "losses"}
+    assert members["result.json"].keys() == {"n_iter", "scores", "losses", "measures"}
     for split, score in members["result.json"]["scores"].items():
         assert score == np.mean(members[f"predicted_{split}"] == data.y[split])
     first = path.read_bytes()

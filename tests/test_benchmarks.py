@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import digits
 
 from benchmarks import loop
 from stages.base import files
 from stages.data import prepared
+from stages.data.prepared import Prepared
 
 ROUNDS = 2
 SHAPE = "784-64-10/32"
@@ -25,7 +27,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         y[split] = random.permutation(np.arange(n) % 10).astype(np.uint8)
         noise = random.normal(0, 50, (n, 784))
         x[split] = np.rint(np.clip(centers[y[split]] + noise, 0, 255)).astype(np.uint8)
-    prepared.write(folder / files.prepared_path("mnist"), x, y, 10, 28, "rows")
+    prepared.write(folder / files.prepared_path("mnist"), Prepared(x, y, digits(28)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["loop", "--rounds", str(ROUNDS), "--shapes", SHAPE])

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from samples import digits
 
 from benchmarks import common, edits, growth, pipeline
 from stages.base import files
 from stages.config import load
 from stages.data import prepared
+from stages.data.prepared import Prepared
 
 
 def test_the_script_is_extrapolated_to_all_epochs_of_all_the_runs_that_a_sample_stands_for() -> None:
@@ -54,7 +56,7 @@ def test_the_script_trains_every_configuration_and_says_what_each_stands_for(tmp
     random = np.random.default_rng(0)
     x = {split: random.random((40, 9), np.float32) for split in ("train", "validation", "test")}
     y = {split: np.arange(40, dtype=np.uint8) % 10 for split in x}
-    prepared.write(tmp_path / files.prepared_path("ex4"), x, y, 10, 3, "columns")
+    prepared.write(tmp_path / files.prepared_path("ex4"), Prepared(x, y, digits(3, "columns")))
     params = common.read_yaml(common.ROOT / "params.yaml")
     case = params["cases"]["ex4"]
     case["as_posted"] |= {"epochs": 50, "batch_size": 20}
@@ -62,7 +64,7 @@ def test_the_script_trains_every_configuration_and_says_what_each_stands_for(tmp
     assignment = case["variants"]["assignment"]
     assignment["set"]["optimizer"]["max_function_calls"] = 5
     few = {"data": {"first_of_each_class": {0: 1, 1: 3}}}
-    baselines = {"regression": {"input_scale": 1.0, "C": 1.0, "max_iter": 5}}
+    baselines = {"regression": {"model": "LogisticRegression", "inputs": "raw", "C": 1.0, "max_iter": 5}}
     case |= {"fixes": fixes, "variants": {"assignment": assignment, "few": few}}
     case |= {"baselines": baselines, "published": [], "keras": ["2.2"]}
     params |= {"seeds": [0, 1, 2], "cases": {"ex4": case}}
@@ -82,6 +84,7 @@ def test_the_script_trains_every_configuration_and_says_what_each_stands_for(tmp
         ("as_posted", 6, 50),
         ("assignment", 3, 0),
         ("few", 3, 50),
+        ("floor", 1, 0),
         ("regression", 1, 0),
     ]
     assert all(record["fixed"] > 0 for record in records)

@@ -32,11 +32,15 @@ DIGESTS = {
 }
 
 
+def planned(data: dict[str, Any], task: str = "multiclass") -> dict[str, Any]:
+    return {"task": task, "data": data}
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw_mnist: dict[str, np.ndarray]) -> Path:
     """A folder in which the stage can run on the case ex4."""
     monkeypatch.chdir(tmp_path)
-    files.write_json(files.config_path("ex4", "data"), EX4)
+    files.write_json(files.config_path("ex4", "data"), planned(EX4))
     files.write_archive(files.RAW_MNIST, raw_mnist)
     return tmp_path
 
@@ -47,21 +51,43 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw_mnist: dict[str,
 def test_the_prepared_data_have_the_same_bits_on_every_machine(
     folder: Path, case: str, data: dict[str, Any], facts: tuple[int, str, str]
 ) -> None:
-    files.write_json(files.config_path(case, "data"), data)
+    files.write_json(files.config_path(case, "data"), planned(data))
     before = {path for path in folder.rglob("*") if path.is_file()}
     prepare.main(case)
     path = files.prepared_path(case)
     assert {path for path in folder.rglob("*") if path.is_file()} - before == {folder / path}
     read = prepared.read(path)
-    assert (read.side, str(read.order), read.x["train"].dtype.name) == facts
+    assert read.facts.image is not None
+    assert (read.side, read.facts.image.order, read.x["train"].dtype.name) == facts
     assert read.n_classes == 10
     written = {f"{kind}_{split}": a for kind, arrays in (("x", read.x), ("y", read.y)) for split, a in arrays.items()}
     assert {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in written.items()} == DIGESTS[case]
 
 
 def test_pictures_of_the_exercise_stand_upright(folder: Path, raw_mnist: dict[str, np.ndarray]) -> None:
-    files.write_json(files.config_path("ex4", "data"), EX4 | {"examples_per_class": 1, "side": 28})
+    files.write_json(files.config_path("ex4", "data"), planned(EX4 | {"examples_per_class": 1, "side": 28}))
     prepare.main("ex4")
     read = prepared.read(files.prepared_path("ex4"))
     images = np.rint(read.images(read.x["test"]) * 255)
     assert np.array_equal(images, raw_mnist["x_test"])
+
+
+def test_own_data_are_prepared_and_what_was_done_to_them_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files.write_bytes(Path("data/own/a.csv"), b"sex,age,sick\nf,1,yes\nm,2,no\n")
+    data = {"recipe": "own", "file": "data/own/a.csv", "target": ["sick"], "test_split": 0.5}
+    files.write_json(files.config_path("heart", "data"), planned(data, "binary"))
+    prepare.main("heart")
+    assert capsys.readouterr().out.splitlines() == [
+        "heart: sex is text and becomes 2 columns of 0 and 1",
+        "heart: 2 rows are too few to split; networks are scored on the rows that they learn",
+        "wrote data/prepared/heart.npz: 2 train",
+    ]
+    read = prepared.read(files.prepared_path("heart"))
+    assert read.x["train"].tolist() == [[1, 1, 0], [2, 0, 1]]
+    assert read.facts.classes == ["no", "yes"]
+    first = files.prepared_path("heart").read_bytes()
+    prepare.main("heart")
+    assert files.prepared_path("heart").read_bytes() == first

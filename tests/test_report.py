@@ -1,4 +1,4 @@
-"""The stage `report` on the committed results, and its page in a real browser."""
+"""The stage `report` on made-up results, and its page in a real browser."""
 
 import os
 import re
@@ -18,25 +18,31 @@ from stages.analysis import results
 from stages.analysis.results import BaselineResult, CaseResult, VariantResult
 from stages.base import files
 from stages.base.errors import UserError
-from stages.page import view
+from stages.page import numbers
 
 AXE = ".axe/node_modules/axe-core/axe.min.js"
 WIDTHS = {"desktop": 1280, "phone": 375}
 UNFOLD = "for (const details of document.querySelectorAll('details')) details.open = true"
-CASES = ("mnist", "ex4")
+BASELINES = (made_up.baseline("logistic", 0.8), made_up.baseline("floor", 0.2))
+RESULTS = (
+    made_up.result([0.1, 0.2, 0.4, 0.9], keras=("2.2", "3"), case="digits", baselines=BASELINES),
+    made_up.regression([-0.5, 0.25, 0.5, 0.0], case="values", measured=lambda row: row != 3, baselines=BASELINES[1:]),
+)
+CASES = tuple(result.case for result in RESULTS)
 
 
 @pytest.fixture(scope="module")
-def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the committed results and curves, made-up pictures and nothing else, and the report on them."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with results, curves and pictures and nothing else, and the report on them."""
     folder = tmp_path_factory.mktemp("report")
-    for name in ("reports/results", "reports/curves"):
-        shutil.copytree(root / name, folder / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         files.write_json(files.CASES, {"cases": list(CASES)})
-        for case in CASES:
-            files.write_archive(files.PICTURES / f"{case}.npz", made_up.pictures(results.read(case)))
+        for result in RESULTS:
+            files.write_json(files.result_path(result.case), result.model_dump(mode="json"))
+            files.write_csv(files.CURVES / f"{result.case}.csv", made_up.curves(result))
+            shown = made_up.pictures(result) if result.data.pictures else {}
+            files.write_archive(files.PICTURES / f"{result.case}.npz", shown)
         report.main()
     return folder
 
@@ -162,7 +168,7 @@ def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results
         figure = one.scores[cell["split"]] if "split" in cell else one.gain[cell["gain"]]  # type: ignore[union-attr]
         assert cell["value"] == str(figure.mean)
         digits = 1 if getattr(one, "subset", None) else 2
-        expected = view.percent(figure.mean, digits) if "split" in cell else view.points(figure.mean)
+        expected = numbers.percent(figure.mean, digits) if "split" in cell else numbers.points(figure.mean)
         assert cell["text"].splitlines()[0] == expected
         seen.add((cell["name"], cell.get("split")))
     assert {(name, split) for name, one in measured.items() for split in one.scores} <= seen
@@ -173,9 +179,10 @@ def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results
     assert dict(shown) == arrays
 
 
-def test_the_committed_page_shows_the_committed_results(root: Path, cases: list[CaseResult]) -> None:
+def test_the_committed_page_shows_the_committed_results(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
     text = (root / files.PAGE).read_text(encoding="utf-8")
-    for case in cases:
+    for case in map(results.read, ("mnist", "ex4")):
         for one in case.variants:
             for split, figure in one.scores.items():
                 cell = f'data-name="{case.case}.{one.label}" data-split="{split}" data-value="{figure.mean}"'

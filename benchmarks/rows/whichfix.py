@@ -6,8 +6,9 @@ import numpy as np
 
 from benchmarks.rows import protocol
 from stages.config.network import Network
-from stages.data.prepared import Prepared
+from stages.data.prepared import Facts, Prepared
 from stages.training import model as models
+from stages.training import trainer as trainer_module
 from stages.training.trainer import Trainer
 
 SEED = 0
@@ -17,16 +18,14 @@ def network_of(scale: float, hidden_units: int, batch_size: int, learning_rate: 
     """Return the network that every row trains, with the loss of today's Keras, which the other rows compute too."""
     return Network.model_validate(
         {
-            "input_scale": scale,
-            "hidden_units": [hidden_units],
-            "hidden_activation": "relu",
-            "output_units": 10,
-            "output_activation": "softmax",
-            "initializer": {"name": "glorot_uniform"},
+            "inputs": {"scale": scale},
+            "layers": {
+                "hidden": {"units": hidden_units, "activation": "relu"},
+                "output": {"units": 10, "activation": "softmax"},
+            },
             "loss": "sparse_categorical_crossentropy",
             "keras": "3",
             "optimizer": {"name": "adam", "learning_rate": learning_rate},
-            "l2": 0.0,
             "batch_size": batch_size,
             "epochs": epochs,
         }
@@ -35,9 +34,9 @@ def network_of(scale: float, hidden_units: int, batch_size: int, learning_rate: 
 
 def draws(network: Network, n_features: int, n_examples: int) -> tuple[protocol.Arrays, np.ndarray]:
     """Return the initial weights and the orders of all epochs, int32 [epochs, n_examples], of a run with `SEED`."""
-    weights, order = models.streams(SEED)
-    model = models.build_model(network, n_features)
-    models.initialize(model, network, weights)
+    weights, order, _ = models.streams(SEED)
+    model = models.build_model(network, (n_features,))
+    models.initialize(model, network, weights, {})
     orders = islice(models.epoch_orders(n_examples, order), network.epochs)
     return model.get_weights(), np.stack(list(orders))
 
@@ -48,7 +47,10 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     hidden_units = problem.weights[0].shape[1]
     network = network_of(problem.scale, hidden_units, problem.batch_size, problem.learning_rate, n_turns * n_epochs)
     x, y = {"train": problem.examples}, {"train": problem.labels}
-    trainer = Trainer(network, Prepared(x=x, y=y, n_classes=10, side=None, order="rows", sha256=""))
+    facts = Facts(task="multiclass", classes=list("0123456789"), values=[float(digit) for digit in range(10)])
+    # A call of the program trains the epochs of one turn.
+    trainer_module.MOST_EPOCHS = n_epochs
+    trainer = Trainer(network, Prepared(x, y, facts))
     turns = problem.turns()
 
     def on_epoch(number: int) -> None:
@@ -57,7 +59,7 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
 
     next(turns)
     run = trainer.run(SEED, on_epoch)
-    return [run.weights[f"{layer}.{name}"] for layer in ("hidden_0", "output") for name in ("kernel", "bias")]
+    return [run.weights[f"{layer}.{name}"] for layer in ("hidden", "output") for name in ("kernel", "bias")]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The contribution of each fix to the score, from the scores of all combinations of the fixes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 
@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.analysis.intervals import bootstrap, estimate, exact
-from stages.analysis.results import Effects, FixEffects, Interaction, Step
+from stages.analysis.results import Effects, Estimate, FixEffects, Interaction, Step
 
 SUFFICIENT_SHARE = Fraction(95, 100)
 
-Points = npt.NDArray[np.object_]
-"""Scores as exact fractions [2^k, seeds]; bit i of a row's number is set if fix i is on."""
+Points = dict[int, npt.NDArray[np.object_]]
+"""Scores as exact fractions [seeds], by set of fixes; bit i of a set is 1 if fix i is on."""
 
 Weight = Callable[[int, int], Fraction]
 """Returns the weight, in an effect, of what a fix adds to a set of `size` of the `others` other fixes."""
@@ -48,79 +48,96 @@ WEIGHTS: dict[str, Weight] = {
 }
 
 
-def exact_points(values: npt.ArrayLike) -> Points:
-    """Return scores [2^k, seeds] as `Points`.
+def exact_points(values: Mapping[int, Sequence[float]]) -> Points:
+    """Return scores by set, one per seed, as `Points`.
 
     Raises
     ------
     ValueError
-        If the number of rows is no power of two, there is no seed, or a value is not finite.
+        If as posted is missing, there is no seed, or a value is not finite.
     """
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or array.shape[0].bit_count() != 1 or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"scores of shape {array.shape}; expected finite scores [2^k, seeds]")
-    points = np.empty(array.shape, dtype=object)
-    points[:] = [[exact(value) for value in row] for row in array]
+    points = {}
+    for chosen, scores in values.items():
+        if not len(scores) or not all(map(math.isfinite, scores)):
+            raise ValueError(f"scores {scores} of set {chosen}; expected one finite score per seed")
+        points[chosen] = np.array([exact(score) for score in scores], dtype=object)
+    if 0 not in points:
+        raise ValueError("no scores as posted")
     return points
 
 
-def count_fixes(points: Points) -> int:
-    """Return k of 2^k points."""
-    return len(points).bit_length() - 1
+def is_complete(points: Points, k: int) -> bool:
+    """Return whether every set of `k` fixes was measured: alternatives are never combined."""
+    return len(points) == 1 << k
 
 
-def bitmask(fixes: Sequence[int]) -> int:
-    """Return the row of the point that has exactly `fixes`."""
+def bitmask(fixes: Iterable[int]) -> int:
+    """Return the set that has exactly `fixes`."""
     return sum(1 << fix for fix in fixes)
 
 
-def fix_effect(points: Points, fix: int, weight: Weight) -> list[float]:
-    """Return per seed the weighted sum of what fix number `fix` adds to each set of the others."""
-    bit, others = 1 << fix, count_fixes(points) - 1
-    sets = [row for row in range(len(points)) if not row & bit]
-    added = (weight(row.bit_count(), others) * (points[row | bit] - points[row]) for row in sets)
-    return [float(effect) for effect in sum(added)]
+def fix_effect(points: Points, k: int, fix: int, effect: str) -> list[float] | None:
+    """Return per seed the weighted sum of what fix number `fix` adds to each set of the others.
+
+    With alternatives, the main effect is the mean over the sets to which the fix can be added. The other effects need
+    all sets, except `alone`; without them it returns None.
+    """
+    bit, others = 1 << fix, k - 1
+    sets = [chosen for chosen in points if not chosen & bit and chosen | bit in points]
+    if is_complete(points, k) or effect == "alone":
+        weights = [WEIGHTS[effect](chosen.bit_count(), others) for chosen in sets]
+    elif effect == "main_effect":
+        weights = [Fraction(1, len(sets))] * len(sets)
+    else:
+        return None
+    added = (weight * (points[chosen | bit] - points[chosen]) for weight, chosen in zip(weights, sets, strict=True))
+    return [float(value) for value in sum(added)]
 
 
-def interaction(points: Points, first: int, second: int) -> list[float]:
+def interaction(points: Points, first: int, second: int) -> list[float] | None:
     """Return per seed how much more two fixes add together than one by one, averaged over the sets of the others.
 
-    For a set S it is the second difference v(S, both) - v(S, first) - v(S, second) + v(S).
+    For a set S it is the second difference v(S, both) - v(S, first) - v(S, second) + v(S). Alternatives have none.
     """
     a, b = 1 << first, 1 << second
-    sets = [row for row in range(len(points)) if not row & (a | b)]
-    surplus = (points[row | a | b] - points[row | a] - points[row | b] + points[row] for row in sets)
+    sets = [s for s in points if not s & (a | b) and {s | a, s | b, s | a | b} <= points.keys()]
+    if not sets:
+        return None
+    surplus = (points[s | a | b] - points[s | a] - points[s | b] + points[s] for s in sets)
     return [float(effect / len(sets)) for effect in sum(surplus)]
 
 
-def smallest_sets(points: Points) -> list[list[int]]:
-    """Return all sets of the smallest size that reaches 95% of the gain of all fixes, by mean over seeds.
+def best_set(points: Points, k: int) -> int:
+    """Return all fixes; with alternatives the set with the best mean score, the first of equal ones."""
+    return 2**k - 1 if is_complete(points, k) else max(points, key=lambda chosen: points[chosen].sum())
 
-    The list is empty if all fixes together gain nothing.
+
+def smallest_sets(points: Points, k: int) -> list[list[int]]:
+    """Return all sets of the smallest size that reaches 95% of the gain of `best_set`, by mean over seeds.
+
+    The list is empty if that gains nothing.
     """
-    gains = points.sum(axis=1) - points[0].sum()
-    if gains[-1] <= 0:
+    gains = {chosen: scores.sum() - points[0].sum() for chosen, scores in points.items()}
+    most = gains[best_set(points, k)]
+    if most <= 0:
         return []
-    rows = [row for row, gain in enumerate(gains) if gain >= SUFFICIENT_SHARE * gains[-1]]
-    least = min(row.bit_count() for row in rows)
-    return [list(fixes) for fixes in combinations(range(count_fixes(points)), least) if bitmask(fixes) in rows]
+    rows = {chosen for chosen, gain in gains.items() if gain >= SUFFICIENT_SHARE * most}
+    least = min(chosen.bit_count() for chosen in rows)
+    return [list(fixes) for fixes in combinations(range(k), least) if bitmask(fixes) in rows]
 
 
-def greedy_path(points: Points) -> list[int]:
+def greedy_path(points: Points, k: int) -> list[int]:
     """Return the order of the fixes in which each step has the best mean score, the first of equal ones.
 
-    The path goes on to the last fix even if the score falls.
+    The path goes on, even if the score falls, until no fix is left that can be added.
     """
-    totals = points.sum(axis=1)
     path: list[int] = []
-    remaining = list(range(count_fixes(points)))
-    while remaining:
-        path.append(max(remaining, key=lambda fix: totals[bitmask([*path, fix])]))
-        remaining.remove(path[-1])
+    while possible := [fix for fix in range(k) if fix not in path and bitmask([*path, fix]) in points]:
+        path.append(max(possible, key=lambda fix: points[bitmask([*path, fix])].sum()))
     return path
 
 
-def effects(fixes: Sequence[str], values: npt.ArrayLike, rng_seed: int) -> Effects:
+def effects(fixes: Sequence[str], values: Mapping[int, Sequence[float]], rng_seed: int) -> Effects:
     """Return what each of k fixes contributes to the score.
 
     Intervals of scores and gains are t intervals, those of effects and interactions are bootstrap intervals.
@@ -130,41 +147,45 @@ def effects(fixes: Sequence[str], values: npt.ArrayLike, rng_seed: int) -> Effec
     fixes
         Names of the fixes, in the order of params.yaml.
     values
-        Scores [2^k, seeds] as fractions of 1; bit i of a row's number is set if fix i is on.
+        Scores as fractions of 1, one per seed, by set of fixes; bit i of a set is 1 if fix i is on. Sets with
+        alternatives in them are missing.
     rng_seed
         Seed of the bootstrap.
 
     Raises
     ------
     ValueError
-        If `values` has not one row per set of `fixes`, or no seed, or a value that is not finite.
+        If a value is not finite.
     """
-    points = exact_points(values)
-    if len(points) != 2 ** len(fixes):
-        raise ValueError(f"{len(points)} points; expected {2 ** len(fixes)} for {len(fixes)} fixes")
-    path = greedy_path(points)
-    rows = [bitmask(path[:steps]) for steps in range(len(path) + 1)]
+    points, k = exact_points(values), len(fixes)
+    path = greedy_path(points, k)
+    sets = [bitmask(path[:steps]) for steps in range(len(path) + 1)]
+
+    def spread(per_seed: list[float] | None) -> Estimate | None:
+        return None if per_seed is None else bootstrap(per_seed, rng_seed)
+
+    pairs = {(a, b): spread(interaction(points, a, b)) for a, b in combinations(range(k), 2)}
     return Effects(
+        complete=is_complete(points, k),
         as_posted=estimate(points[0]),
-        full_gain=estimate(points[-1] - points[0]),
+        full_gain=estimate(points[best_set(points, k)] - points[0]),
         fixes={
-            name: FixEffects(
-                **{effect: bootstrap(fix_effect(points, fix, weight), rng_seed) for effect, weight in WEIGHTS.items()}
-            )
+            name: FixEffects(**{effect: spread(fix_effect(points, k, fix, effect)) for effect in WEIGHTS})
             for fix, name in enumerate(fixes)
         },
         interactions=tuple(
-            Interaction(**bootstrap(interaction(points, a, b), rng_seed).model_dump(), fixes=(fixes[a], fixes[b]))
-            for a, b in combinations(range(len(fixes)), 2)
+            Interaction(**surplus.model_dump(), fixes=(fixes[a], fixes[b]))
+            for (a, b), surplus in pairs.items()
+            if surplus is not None
         ),
-        smallest_sets=tuple(tuple(fixes[fix] for fix in chosen) for chosen in smallest_sets(points)),
+        smallest_sets=tuple(tuple(fixes[fix] for fix in chosen) for chosen in smallest_sets(points, k)),
         greedy_path=tuple(
             Step(
                 fix=fixes[fix],
-                score=estimate(points[row]),
-                gain=estimate(points[row] - points[0]),
-                step=estimate(points[row] - points[before]),
+                score=estimate(points[chosen]),
+                gain=estimate(points[chosen] - points[0]),
+                step=estimate(points[chosen] - points[before]),
             )
-            for fix, before, row in zip(path, rows[:-1], rows[1:], strict=True)
+            for fix, before, chosen in zip(path, sets[:-1], sets[1:], strict=True)
         ),
     )

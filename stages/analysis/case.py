@@ -1,11 +1,12 @@
 """The runs and baselines of a case -> its `CaseResult`."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from stages.analysis import attribution, intervals, published, scores, settings
+from stages.analysis import attribution, findings, intervals, published, scores, settings
 from stages.analysis.results import (
     BaselineResult,
     CaseResult,
@@ -16,17 +17,29 @@ from stages.analysis.results import (
     PointResult,
     VariantResult,
 )
+from stages.config.network import named_list, short
 from stages.config.planned import PlannedCase, PlannedVariant
-from stages.config.schema import Baseline
-from stages.data.prepared import Prepared
+from stages.config.schema import SCORES, Baseline
+from stages.data.prepared import SPLITS, Prepared
 from stages.training.runs import Run
 
 Runs = Mapping[str, Sequence[Run]]
 """The runs of each folder, in the order of their seeds."""
 
-SPLITS = ("train", "test")
 # Of the bootstrap; the runs have seeds of their own.
 RNG_SEED = 0
+
+
+def compared(splits: Collection[str]) -> list[str]:
+    """Return the splits on which fixes are compared: all but validation, unless there is no test split."""
+    return [split for split in SPLITS if split in splits and (split != "validation" or "test" not in splits)]
+
+
+def sampled(data: Prepared, split: str, per_seed: Mapping[int, float]) -> tuple[float, float] | None:
+    """Return how far another sample of examples might move the mean of accuracies; None for other scores."""
+    if data.facts.task in ("regression", "multilabel"):
+        return None
+    return intervals.sampling(per_seed.values(), len(data.y[split]))
 
 
 def by_seed(runs: Sequence[Run], split: str) -> dict[int, float]:
@@ -48,9 +61,10 @@ def variant_result(
     if variant.subset:
         data = data.first_of_each_class(variant.subset.first_of_each_class)
     shown = "test" if "test" in splits else "train"
-    actual, predicted = np.tile(data.y[shown], len(runs)), np.concatenate([run.predicted[shown] for run in runs])
-    counts = scores.confusion(actual, predicted, data.n_classes)
-    sampling = {split: intervals.sampling(by_seed(runs, split).values(), len(data.y[split])) for split in splits}
+    placed = [scores.places(data.facts, data.y[shown], run.predicted[shown]) for run in runs]
+    actual, predicted = map(np.concatenate, zip(*placed, strict=True))
+    counts = scores.confusion(actual, predicted, len(scores.axis(data.facts)))
+    sampling = {split: sampled(data, split, by_seed(runs, split)) for split in splits}
     return VariantResult(
         name=variant.name,
         label=variant.label,
@@ -59,16 +73,24 @@ def variant_result(
         fixes=variant.fixes,
         set=variant.set,
         seeds=variant.seeds,
-        network=variant.network.model_dump(mode="json"),
+        network=variant.network.brief(),
         subset=variant.subset.first_of_each_class if variant.subset else None,
         answers=scores.answers(runs, shown) if variant.subset else None,
         scores={split: intervals.figure(by_seed(runs, split), sampling[split]) for split in splits},
         losses={split: intervals.figure({run.seed: run.losses[split] for run in runs}) for split in splits},
+        measures={
+            split: {
+                name: intervals.figure({run.seed: run.measures[split][name] for run in runs})
+                for name in runs[0].measures[split]
+                if all(name in run.measures[split] for run in runs)
+            }
+            for split in splits
+        },
         final_loss=intervals.figure({run.seed: float(run.history[-1, 0]) for run in runs}),
         gain={}
         if variant.subset
-        else {split: intervals.gain(by_seed(runs, split), by_seed(as_posted, split)) for split in SPLITS},
-        recall=scores.recall(counts),
+        else {split: intervals.gain(by_seed(runs, split), by_seed(as_posted, split)) for split in compared(splits)},
+        recall=scores.recall(counts, actual),
         confusion=tuple(map(tuple, counts.tolist())),
         diverged=sum(run.diverged for run in runs) / len(runs),
         steps=max(run.steps for run in runs),
@@ -78,20 +100,23 @@ def variant_result(
 def baseline_result(name: str, baseline: Baseline, members: Mapping[str, Any], data: Prepared) -> BaselineResult:
     """Return the figures of a baseline from the `members` of its file."""
     fitted = members["result.json"]
-    counts = scores.confusion(data.y["test"], members["predicted_test"], data.n_classes)
+    shown = "test" if "test" in data.y else "train"
+    actual, predicted = scores.places(data.facts, data.y[shown], members[f"predicted_{shown}"])
+    counts = scores.confusion(actual, predicted, len(scores.axis(data.facts)))
 
-    def figure(value: float, sampling: tuple[float, float] | None = None) -> Figure:
-        return Figure(**intervals.estimate([value]).model_dump(), sampling=sampling)
+    def figure(value: float | None, sampling: tuple[float, float] | None = None) -> Figure:
+        found = intervals.estimate([math.nan if value is None else value])
+        return Figure(**found.model_dump(), sampling=sampling)
 
     return BaselineResult(
         name=name,
         settings=baseline.model_dump(mode="json"),
-        scores={
-            split: figure(score, intervals.sampling([score], len(data.y[split])))
-            for split, score in fitted["scores"].items()
-        },
+        scores={split: figure(score, sampled(data, split, {0: score})) for split, score in fitted["scores"].items()},
         losses={split: figure(loss) for split, loss in fitted["losses"].items()},
-        recall=scores.recall(counts),
+        measures={
+            split: {name: figure(value) for name, value in named.items()} for split, named in fitted["measures"].items()
+        },
+        recall=scores.recall(counts, actual),
         confusion=tuple(map(tuple, counts.tolist())),
         n_iter=fitted["n_iter"],
     )
@@ -110,7 +135,7 @@ def point_results(case: PlannedCase, runs: Runs) -> tuple[PointResult, ...]:
                 variants=tuple(
                     variant.name for variant in case.variants if variant.folder == point.folder and not variant.set
                 ),
-                scores={split: intervals.estimate(by_seed(own, split).values()) for split in SPLITS},
+                scores={split: intervals.estimate(by_seed(own, split).values()) for split in compared(own[0].scores)},
                 diverged=sum(run.diverged for run in own),
             )
         )
@@ -119,15 +144,33 @@ def point_results(case: PlannedCase, runs: Runs) -> tuple[PointResult, ...]:
 
 def effects(case: PlannedCase, runs: Runs, keras: str) -> dict[str, Effects]:
     """Return the effects of the fixes on the score under the condition `keras`, by split."""
-    points = [{run.seed: run for run in runs[point.folder]} for point in case.points if point.keras == keras]
+    names = [fix.name for fix in case.fixes]
+    points = {
+        attribution.bitmask(map(names.index, point.fixes)): {run.seed: run for run in runs[point.folder]}
+        for point in case.points
+        if point.keras == keras
+    }
+
+    def counted(score: float) -> float:
+        return max(score, findings.LEAST) if math.isfinite(score) else findings.LEAST
+
     return {
         split: attribution.effects(
-            [fix.name for fix in case.fixes],
-            [[point[seed].scores[split] for seed in case.seeds] for point in points],
+            names,
+            {chosen: [counted(point[seed].scores[split]) for seed in case.seeds] for chosen, point in points.items()},
             RNG_SEED,
         )
-        for split in SPLITS
+        for split in compared(next(iter(points[0].values())).scores)
     }
+
+
+def balance(data: Prepared) -> tuple[float, ...]:
+    """Return the share of each class, or of each label, among the training examples; nothing for values."""
+    labels = data.y["train"]
+    if data.facts.task == "regression":
+        return ()
+    counts = labels.sum(axis=0) if labels.ndim > 1 else np.bincount(labels, minlength=data.n_classes)
+    return tuple(int(count) / len(labels) for count in counts)
 
 
 def fixed_variant(case: PlannedCase) -> str:
@@ -151,33 +194,46 @@ def case_result(
         for variant in case.variants
     )
     fitted = tuple(baseline_result(name, *baselines[name], data) for name in case.baselines)
-    posted = case.as_posted.model_dump(mode="json")
+    posted = short(case.as_posted.tree())
+    shape = data.x["train"].shape
     return CaseResult(
         case=case.name,
         title=case.title,
         source=case.source,
-        judged_by=case.judged_by,
+        task=case.task,
+        judged_by=case.judged_by if case.judged_by in data.y else "train",
         keras=case.keras,
         seeds=case.seeds,
         data=DataResult(
             sha256=data.sha256,
             rows={split: len(labels) for split, labels in data.y.items()},
-            features=data.x["train"].shape[1],
-            n_classes=data.n_classes,
+            features=math.prod(shape[1:]),
+            classes=tuple(data.facts.classes),
+            inputs=None if data.facts.features is None else tuple(data.facts.features),
+            balance=balance(data),
+            axis=scores.axis(data.facts),
+            pictures=data.side is not None,
             arrays={
                 f"{kind}_{split}": scores.digest(array)
                 for kind, arrays in (("x", data.x), ("y", data.y))
                 for split, array in arrays.items()
             },
         ),
-        as_posted=posted,
+        as_posted={**posted, "layers": named_list(posted["layers"])},
         fixes=tuple(
-            FixResult(name=fix.name, why=fix.why, changes=settings.changes(posted, fix.set)) for fix in case.fixes
+            FixResult(
+                name=fix.name,
+                why=fix.why,
+                changes=settings.changes(case.as_posted.tree(), fix.changed.tree()),
+            )
+            for fix in case.fixes
         ),
         variants=variants,
         baselines=fitted,
         points=point_results(case, runs),
         effects={keras: effects(case, runs, keras) for keras in case.keras},
-        published=tuple(row for one in case.published for row in published.compare(one, variants, fitted, own)),
+        published=tuple(
+            row for one in case.published for row in published.compare(one, variants, fitted, own, SCORES[case.task])
+        ),
         fixed=fixed_variant(case),
     )

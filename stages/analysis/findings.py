@@ -10,6 +10,9 @@ from stages.analysis.results import CaseResult, Estimate, Interaction, PointResu
 
 # Without a necessary fix, at least this share of the full gain is lost.
 NECESSARY_SHARE = 0.5
+# An R² that is not finite, or below this, counts as this in effects: how wrong a useless network is would otherwise
+# outweigh all else.
+LEAST = -1.0
 # One percentage point: a smaller effect counts as nothing.
 NOTHING = 0.01
 
@@ -54,17 +57,18 @@ class Advice:
 
 
 def mean(point: PointResult, split: str) -> float:
-    """Return the mean score of `point`, which is finite because a diverged run predicts classes too."""
+    """Return the mean score of `point`; one that is not finite counts as in effects."""
     value = point.scores[split].mean
-    assert value is not None
-    return value
+    return LEAST if value is None else value
 
 
-def at_least(estimate: Estimate, threshold: float) -> bool | None:
+def at_least(estimate: Estimate | None, threshold: float) -> bool | None:
     """Return whether the interval of `estimate` is above `threshold`, and None if the threshold is inside.
 
     Without an interval (one seed, or a value that is not finite) the mean decides.
     """
+    if estimate is None:
+        return False
     if estimate.low is None or estimate.high is None:
         return (estimate.mean or 0.0) >= threshold
     return None if estimate.low < threshold <= estimate.high else estimate.low >= threshold
@@ -78,10 +82,11 @@ def find(result: CaseResult, keras: str, split: str) -> Findings:
     full_gain = effects.full_gain.mean or 0.0
     gains = full_gain >= NOTHING
     lost = {name: effects.fixes[name].leave_one_out for name in names}
+    worth = {name: fix.worth for name, fix in effects.fixes.items()}
     claims: dict[str, dict[str, bool | None]] = {
         "necessary": {name: gains and at_least(lost[name], NECESSARY_SHARE * full_gain) for name in names},
         "idle": {name: _is_nothing(effects.fixes[name].alone) for name in names},
-        "harmful": {name: _is_loss(effects.fixes[name].shapley) for name in names},
+        "harmful": {name: _is_loss(worth[name]) for name in names},
     }
     claimed = {claim: [name for name in names if verdicts[name]] for claim, verdicts in claims.items()}
     pairs = sorted(effects.interactions, key=lambda pair: pair.mean or 0.0)
@@ -91,21 +96,25 @@ def find(result: CaseResult, keras: str, split: str) -> Findings:
         gains=gains,
         necessary={
             name: mean(points[tuple(other for other in names if other != name)], split)
-            for name in sorted(claimed["necessary"], key=lambda name: lost[name].mean or 0.0, reverse=True)
+            for name in sorted(claimed["necessary"], key=lambda name: _mean(lost[name]), reverse=True)
         },
         idle=claimed["idle"],
-        harmful={name: effects.fixes[name].shapley.mean or 0.0 for name in claimed["harmful"]},
+        harmful={name: _mean(worth[name]) for name in claimed["harmful"]},
         undecided={claim: [name for name in names if verdicts[name] is None] for claim, verdicts in claims.items()},
         enough=effects.smallest_sets,
         helping=helping,
         hindering=hindering,
-        substitutes=bool(
-            hindering and all((effects.fixes[name].main_effect.mean or 0) > 0 for name in hindering.fixes)
-        ),
+        substitutes=bool(hindering and all(_mean(effects.fixes[name].main_effect) > 0 for name in hindering.fixes)),
     )
 
 
-def _is_nothing(effect: Estimate) -> bool | None:
+def _mean(estimate: Estimate | None) -> float:
+    return 0.0 if estimate is None or estimate.mean is None else estimate.mean
+
+
+def _is_nothing(effect: Estimate | None) -> bool | None:
+    if effect is None:
+        return False
     above, below = at_least(effect, NOTHING), at_least(effect, -NOTHING)
     if above is None or below is None:
         return None

@@ -21,7 +21,7 @@ def pictures(runs: Mapping[str, Run], data: Prepared) -> dict[str, np.ndarray]:
     their ``label``, ``answer`` and ``confidence`` [n]. ``units`` uint8 [units, side, side]: the weights into the first
     layer, with one scale for all variants; 128 is zero. ``largest_weight``: a number.
     """
-    kernels = {name: next(w for layer, w in run.weights.items() if is_first(layer, run)) for name, run in runs.items()}
+    kernels = {name: run.weights[f"{first_layer(run)}.kernel"] for name, run in runs.items()}
     limit = strongest(kernels)
     arrays: dict[str, np.ndarray] = {}
     for name, run in runs.items():
@@ -36,9 +36,10 @@ def pictures(runs: Mapping[str, Run], data: Prepared) -> dict[str, np.ndarray]:
     return arrays
 
 
-def is_first(layer: str, run: Run) -> bool:
-    """Return whether `layer` is the kernel of the first layer of `run`."""
-    return layer == ("hidden_0.kernel" if "hidden_0.kernel" in run.weights else "output.kernel")
+def first_layer(run: Run) -> str:
+    """Return the name of the first layer that has a kernel."""
+    layers = run.facts["network"]["layers"]
+    return str(next(layer["name"] for layer in layers if layer.get("layer", "Dense") == "Dense"))
 
 
 def misread(actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> np.ndarray:

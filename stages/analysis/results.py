@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stages.base import files
+from stages.config.schema import SCORES, Task
 from stages.config.strict import damaged
 
 
@@ -48,12 +49,21 @@ class ArrayDigest(Result):
 
 
 class DataResult(Result):
-    """The prepared data of a case; `arrays` is by name, such as x_train."""
+    """The prepared data of a case; `arrays` is by name, such as x_train.
+
+    `classes` are the names of the classes, labels or targets, `inputs` those of the inputs where they have any.
+    `balance` has the share of each class among the training examples. `axis` names the rows and columns of confusion
+    counts: the classes, no and yes for labels, or tenths of the measured values.
+    """
 
     sha256: str
     rows: dict[str, int]
     features: int
-    n_classes: int
+    classes: tuple[str, ...]
+    inputs: tuple[str, ...] | None
+    balance: tuple[float, ...]
+    axis: tuple[str, ...]
+    pictures: bool
     arrays: dict[str, ArrayDigest]
 
 
@@ -70,7 +80,8 @@ class VariantResult(Result):
 
     `label` is its name, with the condition `keras` if the case has several, such as ``fixed@2.2``.
     `network` is its resolved configuration. `scores`, `losses` and `gain` are by split, and of the final weights.
-    `final_loss` is the running loss of the last epoch. `recall` is by class, None for a class without examples.
+    `measures` has, by split, what stands beside the score, such as the balanced accuracy. `final_loss` is the running
+    loss of the last epoch. `recall` is by class, None for a class without examples.
     `diverged` is the share of its runs that diverged, `steps` the number of gradient evaluations of a run.
     For a variant on a subset of the training data, `subset` maps each class to its number of examples and `answers`
     maps a class to the number of seeds that answer it most often; such a variant has no gain and no test split.
@@ -88,6 +99,7 @@ class VariantResult(Result):
     answers: dict[int, int] | None
     scores: dict[str, Figure]
     losses: dict[str, Figure]
+    measures: dict[str, dict[str, Figure]]
     final_loss: Figure
     gain: dict[str, Figure]
     recall: tuple[float | None, ...]
@@ -103,6 +115,7 @@ class BaselineResult(Result):
     settings: dict[str, Any]
     scores: dict[str, Figure]
     losses: dict[str, Figure]
+    measures: dict[str, dict[str, Figure]]
     recall: tuple[float | None, ...]
     confusion: tuple[tuple[int, ...], ...]
     n_iter: int
@@ -128,12 +141,17 @@ class PointResult(Result):
 
 
 class FixEffects(Result):
-    """Four ways to say what a fix is worth; see `attribution`."""
+    """Four ways to say what a fix is worth; see `attribution`. Where fixes are alternatives, some are None."""
 
-    alone: Estimate
-    leave_one_out: Estimate
-    main_effect: Estimate
-    shapley: Estimate
+    alone: Estimate | None
+    leave_one_out: Estimate | None
+    main_effect: Estimate | None
+    shapley: Estimate | None
+
+    @property
+    def worth(self) -> Estimate:
+        """Return the Shapley value or, among alternatives, the main effect."""
+        return self.shapley or self.main_effect or Estimate(mean=0.0, low=None, high=None)
 
 
 class Interaction(Estimate):
@@ -152,8 +170,13 @@ class Step(Result):
 
 
 class Effects(Result):
-    """The contribution of each fix to the score on one split."""
+    """The contribution of each fix to the score on one split.
 
+    `complete` says that every set of fixes was measured. If there are alternatives, `full_gain` is that of the best
+    set.
+    """
+
+    complete: bool
     as_posted: Estimate
     full_gain: Estimate
     fixes: dict[str, FixEffects]
@@ -183,12 +206,13 @@ class CaseResult(Result):
     """All numbers of a case. Fixes, variants, baselines and points are in the order of params.yaml.
 
     `keras` are its conditions. `effects` is by condition and split. `fixed` is the name of the variant that stands for
-    the repaired network.
+    the repaired network. Fixes are compared on the split `judged_by`; if the data are too few to be split, it is train.
     """
 
     case: str
     title: str
-    source: str
+    source: str | None
+    task: Task
     judged_by: str
     keras: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -201,6 +225,11 @@ class CaseResult(Result):
     effects: dict[str, dict[str, Effects]]
     published: tuple[PublishedResult, ...]
     fixed: str
+
+    @property
+    def score(self) -> str:
+        """Return the name of the score: accuracy or r2."""
+        return SCORES[self.task]
 
     def variant(self, name: str, keras: str) -> VariantResult:
         """Return the variant called `name` under the condition `keras`."""

@@ -9,13 +9,43 @@ import numpy.typing as npt
 import pandas as pd
 
 from stages.analysis.results import ArrayDigest
-from stages.training.runs import FIGURES, Run
+from stages.data.prepared import Facts
+from stages.training.runs import Run
+from stages.training.runs import figures as figure_names
+
+TENTHS = 10
+
+
+def axis(facts: Facts) -> tuple[str, ...]:
+    """Return the names of the rows and columns of confusion counts."""
+    if facts.task == "regression":
+        return tuple(f"tenth {place}" for place in range(1, TENTHS + 1))
+    return ("no", "yes") if facts.task == "multilabel" else tuple(facts.classes)
+
+
+def places(facts: Facts, actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the column of each example in the confusion counts, [n] each.
+
+    Values go to the tenth of the measured values in which they lie, so that no value shows. Several labels or targets
+    of an example count one by one.
+    """
+    if facts.task != "regression":
+        return actual.ravel(), predicted.ravel()
+    actual, predicted = np.broadcast_arrays(actual, np.nan_to_num(predicted))
+    rows, columns = [], []
+    for target in range(actual.shape[1]):
+        edges = np.quantile(actual[:, target], np.arange(1, TENTHS) / TENTHS, method="lower")
+        rows.append(np.searchsorted(edges, actual[:, target]))
+        columns.append(np.searchsorted(edges, predicted[:, target]))
+    return np.concatenate(rows), np.concatenate(columns)
 
 
 def confusion(
     actual: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]], classes: int
 ) -> npt.NDArray[np.int64]:
     """Return the number of examples by actual class (row) and predicted class (column), [classes, classes].
+
+    An answer that is no class is left out.
 
     Raises
     ------
@@ -24,13 +54,18 @@ def confusion(
     """
     if actual.shape != predicted.shape:
         raise ValueError(f"labels of shape {actual.shape} but predictions of shape {predicted.shape}")
-    places = np.ravel_multi_index((actual, predicted), (classes, classes))
-    return np.bincount(places, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+    some = predicted < classes
+    found = np.ravel_multi_index((actual[some], predicted[some]), (classes, classes))
+    return np.bincount(found, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
-def recall(counts: npt.NDArray[np.int64]) -> tuple[float | None, ...]:
-    """Return the share of the examples of each class that is predicted right; None for a class without examples."""
-    return tuple(int(row[label]) / int(row.sum()) if row.any() else None for label, row in enumerate(counts))
+def recall(counts: npt.NDArray[np.int64], actual: npt.NDArray[np.integer[Any]]) -> tuple[float | None, ...]:
+    """Return the share of the `actual` examples of each class that is predicted right; None for one without examples.
+
+    An answer that is no class is wrong, though `counts` leave it out.
+    """
+    examples = np.bincount(actual, minlength=len(counts)).tolist()
+    return tuple(int(counts[label, label]) / n if n else None for label, n in enumerate(examples))
 
 
 def answers(runs: Sequence[Run], split: str) -> dict[int, int]:
@@ -39,12 +74,12 @@ def answers(runs: Sequence[Run], split: str) -> dict[int, int]:
     return {label: most.count(label) for label in sorted(set(most))}
 
 
-def curves(variant: str, runs: Sequence[Run]) -> pd.DataFrame:
+def curves(variant: str, runs: Sequence[Run], score: str) -> pd.DataFrame:
     """Return learning curves: per figure and epoch the mean over seeds, and the lowest and highest seed.
 
     All three are missing if the value of a seed is not finite, because the other seeds alone would be another variant.
     """
-    figures = FIGURES if "validation" in runs[0].scores else FIGURES[:2]
+    figures = figure_names(score) if "validation" in runs[0].scores else figure_names(score)[:2]
     tables = [pd.DataFrame(run.history[:, : len(figures)], columns=list(figures)) for run in runs]
     long = (
         pd.concat([table.assign(epoch=range(1, len(table) + 1)) for table in tables])
@@ -57,10 +92,10 @@ def curves(variant: str, runs: Sequence[Run]) -> pd.DataFrame:
     return bands.rename(columns={"min": "low", "max": "high"})
 
 
-def confusion_table(counts: npt.NDArray[np.int64]) -> pd.DataFrame:
+def confusion_table(counts: npt.NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
     """Return confusion counts as rows of actual class, predicted class and count."""
-    actual, predicted = np.indices(counts.shape)
-    return pd.DataFrame({"actual": actual.ravel(), "predicted": predicted.ravel(), "count": counts.ravel()})
+    actual, predicted = (np.array(names)[places.ravel()] for places in np.indices(counts.shape))
+    return pd.DataFrame({"actual": actual, "predicted": predicted, "count": counts.ravel()})
 
 
 def digest(array: np.ndarray) -> ArrayDigest:

@@ -1,7 +1,8 @@
 """The rules of params.yaml that relate several parts of a case to each other."""
 
+from stages.config.data import Subset
 from stages.config.resolve import points, resolve
-from stages.config.schema import AS_POSTED, Case, Params, Variant
+from stages.config.schema import AS_POSTED, FLOOR, SCORES, Case, Floor, Params, Ridge, Variant
 from stages.config.strict import RefusedError, quote
 
 
@@ -15,16 +16,31 @@ def check(params: Params) -> None:
     """
     for name, case in params.cases.items():
         try:
+            check_case(case)
             for fixes in points(case):
-                resolve(case, fixes, {}, case.keras[0])
+                resolve(case, fixes, {})
             for variant in case.variants:
                 check_variant(case, variant, params.seeds)
-            for baseline in case.baselines:
+            for baseline in case.baselines or ():
                 if baseline in case.all_variants():  # their metrics share a folder
                     raise RefusedError("the name of a variant", "another name", "baselines", baseline)
             check_published(case)
         except RefusedError as refusal:
             raise refusal.below("cases", name) from None
+
+
+def check_case(case: Case) -> None:
+    """Refuse a task, a split or a baseline that the data cannot have."""
+    if case.data.recipe != "own" and case.task != "multiclass":
+        raise RefusedError(quote(case.task), f"multiclass with the recipe {case.data.recipe}", "task")
+    if case.judged_by not in case.data.splits:
+        raise RefusedError(quote(case.judged_by), f"one of: {', '.join(case.data.splits)}", "judged_by")
+    for name, baseline in (case.baselines or {}).items():
+        if name == FLOOR:
+            raise RefusedError("the baseline that every case has", "another name", "baselines", name)
+        if not isinstance(baseline, Floor) and isinstance(baseline, Ridge) != (case.task == "regression"):
+            expected = "Ridge" if case.task == "regression" else "LogisticRegression"
+            raise RefusedError(quote(baseline.model), f"{expected} with task {case.task}", "baselines", name, "model")
 
 
 def check_variant(case: Case, name: str, seeds: tuple[int, ...]) -> None:
@@ -37,17 +53,26 @@ def check_variant(case: Case, name: str, seeds: tuple[int, ...]) -> None:
     if variant.keras and variant.keras not in case.keras:
         raise RefusedError(quote(variant.keras), f"one of: {', '.join(map(quote, case.keras))}", *place, "keras")
     try:
-        resolve(case, variant.fixes, variant.set, case.keras[0])
+        resolve(case, variant.fixes, variant.set)
     except RefusedError as refusal:
         raise refusal.below(*place) from None
     if variant.data is None and variant.seeds and not set(variant.seeds) & set(seeds):
         expected = f"at least one of {', '.join(map(str, seeds))}: gains are paired by seed"
         raise RefusedError(quote(variant.seeds), expected, *place, "seeds")
-    if variant.data is not None and case.data.recipe == "exercise4":
-        for label, count in variant.data.first_of_each_class.items():
-            if count > case.data.examples_per_class:
-                expected = f"at most data.examples_per_class, {case.data.examples_per_class}"
-                raise RefusedError(quote(count), expected, *place, "data", "first_of_each_class", str(label))
+    if variant.data is not None:
+        check_subset(case, variant.data, *place, "data", "first_of_each_class")
+
+
+def check_subset(case: Case, subset: Subset, *place: str) -> None:
+    """Refuse a subset of classes that the data do not have, or of more examples than they have."""
+    if case.task not in ("binary", "multiclass"):
+        raise RefusedError(f"a subset with task {case.task}", "none: a subset is chosen by class", *place)
+    for label, count in subset.first_of_each_class.items():
+        if label > 9 and case.data.recipe != "own":
+            raise RefusedError(quote(label), "a digit from 0 to 9", *place, str(label))
+        if case.data.recipe == "exercise4" and count > case.data.examples_per_class:
+            expected = f"at most data.examples_per_class, {case.data.examples_per_class}"
+            raise RefusedError(quote(count), expected, *place, str(label))
 
 
 def check_published(case: Case) -> None:
@@ -78,20 +103,22 @@ def mean_figures(case: Case) -> dict[str, list[str]]:
     """Return the figures that have a mean over seeds, of each variant and baseline."""
 
     def of_splits(splits: tuple[str, ...]) -> list[str]:
-        return [f"{split}_{figure}" for split in splits for figure in ("accuracy", "loss")]
+        return [f"{split}_{figure}" for split in splits for figure in (SCORES[case.task], "loss")]
 
+    gains = ("gain", "train_gain") if "test" in case.data.splits else ("train_gain",)
     of_variants = {
-        name: [*of_splits(splits_of(case, variant)), "final_loss", *(() if variant.data else ("gain", "train_gain"))]
+        name: [*of_splits(splits_of(case, variant)), "final_loss", *(() if variant.data else gains)]
         for name, variant in case.all_variants().items()
     }
-    return of_variants | {name: of_splits(case.data.splits) for name in case.baselines}
+    return of_variants | {name: of_splits(case.data.splits) for name in case.all_baselines()}
 
 
 def epoch_figures(case: Case) -> dict[str, list[str]]:
     """Return the figures that have a value per epoch, of each variant that is trained by epochs."""
-    validation = ("validation_loss", "validation_accuracy")
+    score = SCORES[case.task]
+    validation = ("validation_loss", f"validation_{score}")
     return {
-        name: ["loss", "accuracy", *(validation if "validation" in splits_of(case, variant) else ())]
+        name: ["loss", score, *(validation if "validation" in splits_of(case, variant) else ())]
         for name, variant in case.all_variants().items()
         if epochs_of(case, variant)
     }
@@ -99,4 +126,4 @@ def epoch_figures(case: Case) -> dict[str, list[str]]:
 
 def epochs_of(case: Case, variant: Variant) -> int:
     """Return the number of epochs of `variant`, 0 for an optimizer without epochs."""
-    return resolve(case, variant.fixes, variant.set, case.keras[0]).epochs or 0
+    return resolve(case, variant.fixes, variant.set).epochs or 0

@@ -14,8 +14,9 @@ from ruamel.yaml.reader import ReaderError
 from stages.base import files
 from stages.base.errors import UserError
 from stages.config import checks
-from stages.config.planned import PlannedCases
-from stages.config.schema import Data, Params
+from stages.config.data import Exercise4Data, MnistData, OwnData
+from stages.config.planned import PlannedCases, PlannedData
+from stages.config.schema import Params, Task
 from stages.config.strict import RefusedError, damaged, first_refusal, printable, quote, shorten
 
 MOST_BYTES = 200_000
@@ -60,9 +61,10 @@ def read_planned(case: str, name: str, kind: type[T]) -> T:
     return _read_json(files.config_path(case, name), TypeAdapter(kind))
 
 
-def read_data(case: str) -> Data:
-    """Return configs/<case>/data.json, as `read_planned` does."""
-    return _read_json(files.config_path(case, "data"), TypeAdapter(Data))
+def read_data(case: str) -> tuple[Task, MnistData | Exercise4Data | OwnData]:
+    """Return what configs/<case>/data.json says: the task and the data."""
+    planned = read_planned(case, "data", PlannedData)
+    return planned.task, planned.data
 
 
 def _read_json(path: Path, adapter: TypeAdapter[T]) -> T:

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from stages.config.data import Data, Subset
 from stages.config.network import Keras, Network, PostedNetwork
-from stages.config.schema import Baseline, Published, SplitName, Strict, Subset
+from stages.config.schema import Baseline, Published, SplitName, Strict, Task
 
 # JSON has lists only.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -32,6 +33,13 @@ class Configuration(Strict):
     seeds: Seeds
 
 
+class PlannedData(Strict):
+    """configs/<case>/data.json."""
+
+    task: Task
+    data: Data
+
+
 class PlannedRuns(Strict):
     """configs/<case>/runs.json: every run of a case."""
 
@@ -45,11 +53,11 @@ class PlannedBaselines(Strict):
 
 
 class PlannedFix(Strict):
-    """A fix, with what it sets."""
+    """A fix, with the network as it makes it of the one as posted."""
 
     name: str
     why: str
-    set: dict[str, Any]
+    changed: PostedNetwork
 
 
 class PlannedVariant(Strict):
@@ -85,7 +93,8 @@ class PlannedCase(Strict):
 
     name: str
     title: str
-    source: str
+    source: str | None
+    task: Task
     judged_by: SplitName
     keras: tuple[Keras, ...] = Field(strict=False)
     seeds: Seeds

@@ -4,69 +4,62 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from stages.base import files
+from stages.config import fixes
+from stages.config.data import Subset
 from stages.config.network import Keras, Network, PostedNetwork, label
 from stages.config.planned import (
     Configuration,
     PlannedBaselines,
     PlannedCase,
+    PlannedData,
     PlannedFix,
     PlannedPoint,
     PlannedRuns,
     PlannedVariant,
 )
-from stages.config.schema import Case, Exercise4Data, MnistData, Params, Subset
-from stages.config.strict import RefusedError, first_refusal, quote
+from stages.config.schema import Case, Params
+from stages.config.strict import RefusedError, did_you_mean, quote
 
 
-def resolve(case: Case, fixes: Sequence[str], overrides: Mapping[str, Any], keras: Keras) -> Network:
-    """Return the network of `case` as posted under the condition `keras`, with `fixes` applied and then `overrides`.
+def under(changed: PostedNetwork, keras: Keras) -> Network:
+    """Return a network under the condition `keras`."""
+    return Network.model_construct(**dict(changed), keras=keras)
+
+
+def resolve(case: Case, names: Sequence[str], overrides: Mapping[str, Any]) -> PostedNetwork:
+    """Return the network of `case` as posted, with the fixes `names` and then `overrides`.
 
     Raises
     ------
     RefusedError
-        If a fix is unknown, two fixes set one key to different values, or the result cannot be trained. Its path is
-        below the case, or for an override below the variant that has it.
+        If a fix is unknown, two fixes are alternatives, or the result cannot be trained. Its path is below the case, or
+        for an override below the variant that has it.
     """
-    values = case.as_posted.model_dump()
-    # Where params.yaml has each value, so that a refusal can say which line to edit.
-    places: dict[str, tuple[str, ...]] = {key: ("as_posted", key) for key in values}
-    for name in fixes:
+    for name in names:
         if name not in case.fixes:
-            raise RefusedError(quote(name), f"one of: {', '.join(case.fixes)}", "fixes")
-        for key, value in case.fixes[name].set.items():
-            place = ("fixes", name, "set", key)
-            kind, other, *_ = places.get(key, place)
-            if kind == "fixes" and values.get(key, value) != value:
-                expected = f"{quote(values[key])}, as fix {other} sets it: fixes combine in any order"
-                raise RefusedError(quote(value), expected, *place)
-            values[key], places[key] = value, place
-    for key, value in overrides.items():
-        values[key], places[key] = value, ("set", key)
-    try:
-        PostedNetwork.model_validate(values)
-    except ValidationError as error:
-        refusal = first_refusal(error, values)
-        if refusal.path:
-            key, *rest = refusal.path
-            raise RefusedError(refusal.problem, refusal.expected, *places.get(key, (key,)), *rest) from error
-        # The values are fine one by one, but not together.
-        if overrides:
-            raise refusal.below("set") from error
-        if len(fixes) == 1:
-            raise refusal.below("fixes", fixes[0], "set") from error
-        problem = f"{' and '.join(fixes)} together: {refusal.problem}"
-        raise RefusedError(problem, refusal.expected, "fixes") from error
-    return Network.model_validate({**values, "keras": keras})
+            raise RefusedError(
+                quote(name) + did_you_mean(name, case.fixes), f"one of: {', '.join(case.fixes)}", "fixes"
+            )
+    chosen = {name: case.fixes[name] for name in names}
+    for pair in fixes.alternatives(case.as_posted, chosen):
+        raise RefusedError(
+            " and ".join(sorted(pair)), "one of the two: they set the same, so they are alternatives", "fixes"
+        )
+    return fixes.apply(case.as_posted, chosen, overrides)
 
 
 def points(case: Case) -> Iterator[tuple[str, ...]]:
-    """Yield every set of fixes of `case`; bit i of its place is set if fix i belongs to it."""
-    fixes = tuple(case.fixes)
-    for place in range(2 ** len(fixes)):
-        yield tuple(fix for i, fix in enumerate(fixes) if place >> i & 1)
+    """Yield every set of fixes of `case` that has no alternatives in it, in the order of counting in binary.
+
+    Without alternatives, bit i of the place of a set is set if fix i belongs to it.
+    """
+    names = tuple(case.fixes)
+    excluded = fixes.alternatives(case.as_posted, case.fixes)
+    for place in range(2 ** len(names)):
+        chosen = tuple(fix for i, fix in enumerate(names) if place >> i & 1)
+        if not any(pair <= set(chosen) for pair in excluded):
+            yield chosen
 
 
 class Trained(NamedTuple):
@@ -86,7 +79,7 @@ class Trained(NamedTuple):
     def identity(self) -> tuple[str, str]:
         """Return the canonical JSON of the network and of the subset: equal ones have the same runs."""
         subset = self.subset.model_dump(mode="json") if self.subset else None
-        return files.json_text(self.network.model_dump(mode="json")), files.json_text(subset)
+        return files.json_text(self.network.brief()), files.json_text(subset)
 
 
 def everything_trained(case: Case, seeds: tuple[int, ...]) -> list[Trained]:
@@ -96,17 +89,18 @@ def everything_trained(case: Case, seeds: tuple[int, ...]) -> list[Trained]:
             name=name,
             label=label(name, keras, case.keras),
             fixes=variant.fixes,
-            network=resolve(case, variant.fixes, variant.set, keras),
+            network=under(resolve(case, variant.fixes, variant.set), keras),
             subset=variant.data,
             seeds=variant.seeds or seeds,
         )
         for name, variant in case.all_variants().items()
         for keras in case.conditions_of(variant)
     ]
+    resolved = {chosen: resolve(case, chosen, {}) for chosen in points(case)}
     return variants + [
-        Trained(None, None, fixes, resolve(case, fixes, {}, keras), None, seeds)
+        Trained(None, None, chosen, under(changed, keras), None, seeds)
         for keras in case.keras
-        for fixes in points(case)
+        for chosen, changed in resolved.items()
     ]
 
 
@@ -143,7 +137,7 @@ def _hashed(text: str, taken: set[str]) -> str:
 class PlannedFiles(NamedTuple):
     """The files that `plan` writes for a case, by name."""
 
-    data: MnistData | Exercise4Data
+    data: PlannedData
     runs: PlannedRuns
     case: PlannedCase
     baselines: PlannedBaselines
@@ -161,20 +155,24 @@ def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
         else:
             further = case.all_variants()[entry.name].set
             variants.append(PlannedVariant(**entry._asdict(), folder=folder, set=further))
-    same = ("title", "source", "judged_by", "keras", "as_posted", "published")
+    same = ("title", "source", "task", "judged_by", "keras", "as_posted", "published")
+    baselines = case.all_baselines()
     return PlannedFiles(
-        case.data,
+        PlannedData(task=case.task, data=case.data),
         PlannedRuns(runs=tuple(runs.values())),
         PlannedCase(
             name=name,
             seeds=seeds,
-            fixes=tuple(PlannedFix(name=fix, why=value.why, set=value.set) for fix, value in case.fixes.items()),
+            fixes=tuple(
+                PlannedFix(name=name, why=fix.why, changed=fixes.apply(case.as_posted, {name: fix}, {}))
+                for name, fix in case.fixes.items()
+            ),
             variants=tuple(variants),
             points=tuple(planned_points),
-            baselines=tuple(case.baselines),
+            baselines=tuple(baselines),
             **{key: getattr(case, key) for key in same},
         ),
-        PlannedBaselines(baselines=case.baselines),
+        PlannedBaselines(baselines=baselines),
     )
 
 

@@ -4,12 +4,14 @@ The limits are far above real use and protect the machine that runs the stages. 
 several parts of a case to each other.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from stages.config.network import N_CLASSES, Keras, Positive, PostedNetwork
-from stages.config.strict import RefusedError, chosen_by, is_printable, matching, quote
+from stages.config.data import Data, Seed, Subset, check_distinct
+from stages.config.fixes import Fix
+from stages.config.network import Inputs, Keras, Positive, PostedNetwork, inputs_check
+from stages.config.strict import RefusedError, Text, chosen_by, matching, quote
 from stages.config.strict import Strict as Strict
 
 AS_POSTED = "as_posted"
@@ -18,20 +20,20 @@ MOST_FIXES = 10
 # Readers of CSV take these for a number, a truth value or a missing value, in upper and lower case.
 NOT_TEXT = ("false", "inf", "infinity", "n-a", "n_a", "na", "nan", "none", "null", "true")
 
-SplitName = Literal["train", "test"]
+SplitName = Literal["train", "validation", "test"]
+# What is predicted decides how an answer is read and scored.
+Task = Literal["binary", "multiclass", "multilabel", "regression"]
+# The score by which fixes are compared. Higher is better.
+SCORES: dict[Task, str] = {
+    **dict.fromkeys(("binary", "multiclass", "multilabel"), "accuracy"),
+    "regression": "r2",
+}
+FLOOR = "floor"
 
 HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 # RFC 3986, without user and password, which do not belong into a file that people share.
 WEB_ADDRESS = rf"https?://{HOST}(?:[/?#][A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*)?"
 DASK_ADDRESS = rf"(?:tcp|tls|wss?|ucxx?)://{HOST}/?"
-
-
-def _check_text(value: str) -> str:
-    if not all(map(is_printable, value)):
-        raise RefusedError(quote(value), "text in one line, without control characters")
-    if "${" in value:
-        raise RefusedError(quote(value), "text without ${, because DVC replaces what begins with it")
-    return value
 
 
 def _check_name(value: str) -> str:
@@ -40,19 +42,6 @@ def _check_name(value: str) -> str:
     return value
 
 
-def _check_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise RefusedError(quote(values), "a list in which none occurs twice")
-    return values
-
-
-def _number_of_json(key: Any, information: ValidationInfo) -> Any:
-    """Return a key of a JSON object, which is text, as the number that it stands for."""
-    return int(key) if information.mode == "json" and isinstance(key, str) and key.isdecimal() else key
-
-
-# MLflow's descriptions are made of these and take 8,000 characters.
-Text = Annotated[str, Field(max_length=400), AfterValidator(_check_text)]
 WebAddress = Annotated[
     str, Field(max_length=1000), matching(WEB_ADDRESS, "an address that begins with https:// or http://")
 ]
@@ -62,59 +51,8 @@ Name = Annotated[
     matching("[A-Za-z][A-Za-z0-9_-]{0,63}", "a name of at most 64 letters, digits, _ and - that begins with a letter"),
     AfterValidator(_check_name),
 ]
-DataFile = Annotated[
-    str,
-    Field(max_length=200),
-    matching(
-        r"data/(?!prepared/)(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*",
-        "the path of a file below data/, not in data/prepared, of letters, digits, _, -, . and /",
-    ),
-]
-FixNames = Annotated[tuple[str, ...], Field(max_length=MOST_FIXES, strict=False), AfterValidator(_check_distinct)]
-# Keras's seeds have 32 bits.
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=400, strict=False), AfterValidator(_check_distinct)]
-Class = Annotated[int, Field(ge=0, lt=N_CLASSES), BeforeValidator(_number_of_json)]
-
-
-class MnistData(Strict):
-    """MNIST; the validation split is the last `validation_split` of the training examples, as in Keras."""
-
-    splits: ClassVar = ("train", "validation", "test")
-
-    file: DataFile
-    recipe: Literal["mnist"]
-    validation_split: Annotated[float, Field(ge=0.001, le=0.999)]  # both parts have examples
-
-
-class Exercise4Data(Strict):
-    """The course's digits, derived from MNIST: the first `examples_per_class`, resized to `side` pixels."""
-
-    splits: ClassVar = ("train", "test")
-
-    file: DataFile
-    recipe: Literal["exercise4"]
-    examples_per_class: Annotated[int, Field(ge=1, le=5421)]  # MNIST has 5,421 of its rarest digit, 5
-    side: Annotated[int, Field(ge=1, le=28)]
-
-
-Data = Annotated[
-    MnistData | Exercise4Data, Field(discriminator="recipe"), chosen_by("recipe", MnistData, Exercise4Data)
-]
-
-
-class Subset(Strict):
-    """A part of the training split: the first examples of each named class; maps a class to their number."""
-
-    # The training split of MNIST has 60,000 examples.
-    first_of_each_class: Annotated[dict[Class, Annotated[int, Field(ge=1, le=60_000)]], Field(min_length=1)]
-
-
-class Fix(Strict):
-    """A named change to the posted configuration, with its reason."""
-
-    why: Text
-    set: dict[str, Any]
+FixNames = Annotated[tuple[str, ...], Field(max_length=MOST_FIXES, strict=False), AfterValidator(check_distinct)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=400, strict=False), AfterValidator(check_distinct)]
 
 
 class Variant(Strict):
@@ -130,14 +68,36 @@ class Variant(Strict):
     keras: Keras | None = None
 
 
-class Baseline(Strict):
-    """scikit-learn's logistic regression, in its own terms; its inputs are multiplied by `input_scale`."""
+class LogisticRegression(Strict):
+    """scikit-learn's logistic regression, in its own terms."""
 
-    # float32 must hold the scaled pixels and the penalty.
-    input_scale: Annotated[float, Field(ge=1e-6, le=1e6)]
-    C: Annotated[float, Field(ge=1e-6, le=1e12)]
-    max_iter: Positive
+    model: Literal["LogisticRegression"]
+    inputs: Annotated[Inputs, inputs_check()] = "standardized"
+    # float32 must hold the penalty.
+    C: Annotated[float, Field(ge=1e-6, le=1e12)] = 1.0
+    max_iter: Positive = 1000
     one_vs_all: bool = False
+
+
+class Ridge(Strict):
+    """scikit-learn's ridge regression, in its own terms."""
+
+    model: Literal["Ridge"]
+    inputs: Annotated[Inputs, inputs_check()] = "standardized"
+    alpha: Annotated[float, Field(ge=0, le=1e12)] = 1.0
+
+
+class Floor(Strict):
+    """The answer that needs no inputs: always the most frequent class, or the mean. Every case has it."""
+
+    model: Literal["Floor"]
+
+
+Baseline = Annotated[
+    LogisticRegression | Ridge | Floor,
+    Field(discriminator="model"),
+    chosen_by("model", LogisticRegression, Ridge, Floor),
+]
 
 
 class Published(Strict):
@@ -163,15 +123,25 @@ class Case(Strict):
     """
 
     title: Text
-    source: WebAddress
+    source: WebAddress | None = None
+    task: Task
     data: Data
     judged_by: SplitName
-    keras: Annotated[tuple[Keras, ...], Field(min_length=1, strict=False), AfterValidator(_check_distinct)] = ("3",)
+    keras: Annotated[tuple[Keras, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)] = ("3",)
     as_posted: PostedNetwork
     fixes: Annotated[dict[Name, Fix], Field(max_length=MOST_FIXES)]
     variants: Annotated[dict[Name, Variant], Field(max_length=200)] = Field(default={})
-    baselines: Annotated[dict[Name, Baseline], Field(max_length=100)] = Field(default={})
+    baselines: Annotated[dict[Name, Baseline], Field(max_length=100)] | None = None
     published: Annotated[tuple[Published, ...], Field(max_length=1000, strict=False)] = ()
+
+    def all_baselines(self) -> dict[str, LogisticRegression | Ridge | Floor]:
+        """Return every baseline by name: those of the case, or else the linear model of its task; the floor last."""
+        own = self.baselines
+        if own is None and self.task == "regression":
+            own = {"ridge": Ridge(model="Ridge")}
+        elif own is None:
+            own = {"logistic_regression": LogisticRegression(model="LogisticRegression")}
+        return {**own, FLOOR: Floor(model="Floor")}
 
     def all_variants(self) -> dict[str, Variant]:
         """Return every variant by name, as posted first."""

@@ -3,11 +3,12 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stages.base import files
 from stages.base.errors import UserError
@@ -47,7 +48,7 @@ class RefusedError(ValueError):
 
     def line(self, file: str) -> str:
         """Return the refusal in one line that begins with the name of the file."""
-        place = f"{file}: {'.'.join(self.path)}" if self.path else file
+        place = f"{file}: {'.'.join(map(shorten, self.path))}" if self.path else file
         return printable(f"{place}: {shorten(self.problem, 200)}; expected {shorten(self.expected, 600)}")
 
 
@@ -69,7 +70,8 @@ class Strict(BaseModel):
             raise RefusedError(quote(value), f"a mapping of the keys {', '.join(cls.model_fields)}")
         for key in value:
             if key not in cls.model_fields:
-                raise RefusedError("unknown key", f"one of: {', '.join(cls.model_fields)}", step(key))
+                problem = f"unknown key{did_you_mean(key, cls.model_fields)}"
+                raise RefusedError(problem, f"one of: {', '.join(cls.model_fields)}", step(key))
         missing = {name: Missing() for name, field in cls.model_fields.items() if field.is_required()}
         return {**missing, **value}
 
@@ -102,6 +104,18 @@ def matching(regex: str, expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_text(value: str) -> str:
+    if not all(map(is_printable, value)):
+        raise RefusedError(quote(value), "text in one line, without control characters")
+    if "${" in value:
+        raise RefusedError(quote(value), "text without ${, because DVC replaces what begins with it")
+    return value
+
+
+# MLflow's descriptions are made of these and take 8,000 characters.
+Text = Annotated[str, Field(max_length=400), AfterValidator(_check_text)]
+
+
 def first_refusal(error: ValidationError, content: Any) -> RefusedError:
     """Return the first error of pydantic about `content` as a refusal."""
     detail = error.errors()[0]
@@ -127,6 +141,12 @@ def damaged(path: Path, error: ValidationError, stage: str, *member: str) -> Use
     detail = error.errors()[0]
     place = ".".join(map(str, detail["loc"])) or "content"
     return files.damaged(path, printable(": ".join((*member, place, detail["msg"]))), f"what `{stage}` writes")
+
+
+def did_you_mean(value: Any, names: Iterable[str]) -> str:
+    """Return a question for a word that is close to one of `names`, or nothing."""
+    close = get_close_matches(str(value), list(names), n=1) if isinstance(value, str) else []
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def step(key: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.data.mnist import N_CLASSES
+from stages.data.mnist import CLASSES
 from stages.data.prepared import first_rows
 
 
@@ -23,7 +23,7 @@ def exercise4(
     UserError
         If MNIST has fewer examples of a digit.
     """
-    chosen = np.concatenate([first_rows(raw["y_train"], digit, examples_per_class) for digit in range(N_CLASSES)])
+    chosen = np.concatenate([first_rows(raw["y_train"], digit, examples_per_class) for digit in range(len(CLASSES))])
     x = {"train": exercise_rows(raw["x_train"][chosen], side), "test": exercise_rows(raw["x_test"], side)}
     return x, {"train": raw["y_train"][chosen], "test": raw["y_test"]}
 

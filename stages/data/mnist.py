@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.base import files
-from stages.data.prepared import by_split
+from stages.data.prepared import by_split, check_labels, digits
 
 # The SHA-256 digests of the uncompressed files.
 DIGESTS = {
@@ -19,7 +19,7 @@ DIGESTS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 ARRAY_OF_FILE = dict(zip(DIGESTS, ("x_train", "y_train", "x_test", "y_test"), strict=True))
-N_CLASSES = 10
+CLASSES = tuple("0123456789")
 SIDE = 28
 
 IDX_UINT8 = b"\x00\x00\x08"
@@ -81,8 +81,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
         If the file is missing or holds anything else.
     """
     arrays = files.read_archive(path)
-    x, _ = by_split(path, arrays, N_CLASSES)
+    x, y = by_split(path, arrays)
+    if "test" not in x:
+        raise files.damaged(path, "no x_test", "the arrays of MNIST")
     for split, images in x.items():
+        check_labels(path, split, y[split], digits(SIDE, "rows", CLASSES))
         if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
             raise files.damaged(path, f"x_{split} is {images.dtype} {list(images.shape)}", "uint8 [n, 28, 28]")
     return arrays

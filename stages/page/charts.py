@@ -7,11 +7,13 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from stages.page.words import SCORES
+
 # The colors of the style sheet change with light and dark, and on paper.
 COLORS = {"training": "var(--blue)", "validation": "var(--orange)"}
 PREFIXES = {"training": "", "validation": "validation_"}
-FORMATS = {"accuracy": ".1%", "loss": ".5~g"}
-AXIS_FORMATS = {"accuracy": ".0%", "loss": ".5~g"}
+FORMATS = {"accuracy": ".1%", "r2": ".1%", "loss": ".5~g"}
+AXIS_FORMATS = {"accuracy": ".0%", "r2": ".0%", "loss": ".5~g"}
 HEIGHT = 150
 
 
@@ -22,7 +24,7 @@ def splits_of(curves: pd.DataFrame, figure: str) -> tuple[str, ...]:
 
 
 def curve_data(curves: pd.DataFrame, figure: str) -> str:
-    """Return `figure` (accuracy or loss) of one variant in reports/curves/<case>.csv as CSV, one row per epoch.
+    """Return `figure` (accuracy, r2 or loss) of one variant in reports/curves/<case>.csv as CSV, one row per epoch.
 
     Values have six digits. They are left out if the mean is not finite.
     """
@@ -57,7 +59,7 @@ def _design(figure: str, unit: str, splits: tuple[str, ...]) -> dict[str, Any]:
     }
     base = alt.Chart(alt.InlineData("")).encode(x=alt.X("epoch:Q", **across))
     shared: dict[str, Any] = {
-        "title": figure,
+        "title": SCORES.get(figure, figure),
         "scale": alt.Scale(domain=[0, 1]) if figure == "accuracy" else alt.Scale(zero=False),
         "axis": alt.Axis(format=AXIS_FORMATS[figure], tickCount=4),
     }

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from stages.analysis.intervals import CONFIDENCE
 from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
 from stages.config.network import WHEN
+from stages.page.words import SCORES, label
 
 # Okabe and Ito's blue and vermilion, which any color vision tells apart.
 COLORS = {"training": "#0072B2", "validation": "#D55E00"}
@@ -34,8 +35,9 @@ SVG_SETTINGS: dict[Any, Any] = {
 # By default, the metadata hold a time and a version.
 METADATA = {"Date": None, "Creator": None}
 ROW = 0.36
+# Of a confusion matrix with names and numbers in it.
+MOST_CLASSES = 30
 TITLE_WIDTH = 52
-SPLITS = {"train": "training accuracy", "test": "test accuracy"}
 
 
 def png(figure: Figure) -> bytes:
@@ -45,8 +47,8 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def learning_curves(title: str, curves: pd.DataFrame, unit: str = "epoch") -> bytes:
-    """Return a PNG of accuracy and loss by epoch: the mean over seeds, and a band from lowest to highest seed.
+def learning_curves(title: str, curves: pd.DataFrame, score: str, unit: str = "epoch") -> bytes:
+    """Return a PNG of `score` and loss by epoch: the mean over seeds, and a band from lowest to highest seed.
 
     `curves` are the rows of one variant in reports/curves/<case>.csv; `unit` is what its epochs count.
     """
@@ -55,7 +57,7 @@ def learning_curves(title: str, curves: pd.DataFrame, unit: str = "epoch") -> by
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.88, wspace=0.25)
     figure.suptitle(title).set_parse_math(False)
     panels: list[Axes] = list(figure.subplots(1, 2))
-    for axes, name in zip(panels, ("accuracy", "loss"), strict=True):
+    for axes, name in zip(panels, (score, "loss"), strict=True):
         for split, prefix in (("training", ""), ("validation", "validation_")):
             rows = curves[curves["figure"] == f"{prefix}{name}"]
             if rows.empty:
@@ -65,39 +67,49 @@ def learning_curves(title: str, curves: pd.DataFrame, unit: str = "epoch") -> by
             axes.plot(epoch, rows["mean"].to_numpy(), ".-", ms=3, color=COLORS[split], label=split)
             low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
             axes.fill_between(epoch, low, high, color=COLORS[split], alpha=0.2, lw=0)
-        axes.set(xlabel=unit, ylabel=name)
+        axes.set(xlabel=unit, ylabel=SCORES.get(name, name))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     # Accuracies of several variants are compared side by side, so they have one scale.
-    panels[0].set_ylim(0, 1.02)
+    if score == "accuracy":
+        panels[0].set_ylim(0, 1.02)
     panels[1].ticklabel_format(axis="y", useOffset=False)
     panels[0].legend(loc="best", frameon=False)
     return png(figure)
 
 
-def confusion(title: str, counts: Sequence[Sequence[int]]) -> bytes:
+def confusion(title: str, counts: Sequence[Sequence[int]], names: Sequence[str]) -> bytes:
     """Return a PNG of confusion counts [classes, classes], in percent of the examples of each actual class."""
     table = np.array(counts)
     percentages = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(5.6, 5.6))
-    figure.subplots_adjust(left=0.1, right=0.97, bottom=0.09, top=0.96)
+    margin = 0.1 if max(map(len, names)) <= 2 else 0.25
+    figure.subplots_adjust(left=margin, right=0.97, bottom=margin, top=0.96)
     axes = figure.subplots()
     axes.imshow(percentages, cmap="Blues", vmin=0, vmax=100)
-    for actual, row in enumerate(percentages):
+    for actual, row in enumerate(percentages if len(table) <= MOST_CLASSES else ()):
         for predicted, percentage in enumerate(row):
             if percentage >= 0.5:
                 color = "white" if percentage > 55 else "#333333"
                 axes.text(predicted, actual, f"{percentage:.0f}", ha="center", va="center", fontsize=8, color=color)
-    classes = range(len(table))
-    axes.set(xlabel="predicted class", ylabel="actual class", xticks=classes, yticks=classes)
+    if len(table) <= MOST_CLASSES:
+        axes.set(xticks=range(len(table)), yticks=range(len(table)))
+        rotation = 90 if max(map(len, names)) > 2 else 0
+        for axis, turned in ((axes.xaxis, rotation), (axes.yaxis, 0)):
+            labels = axis.set_ticklabels(
+                [textwrap.shorten(name, 16, placeholder="…") for name in names], rotation=turned
+            )
+            for text in labels:
+                text.set_parse_math(False)
+    axes.set(xlabel="predicted", ylabel="actual")
     axes.set_title(title).set_parse_math(False)
     axes.tick_params(length=0)
     return png(figure)
 
 
 def shapley(title: str, effects: Effects) -> bytes:
-    """Return a PNG of the Shapley value of each fix with its bootstrap interval."""
-    values = {fix: of_fix.shapley for fix, of_fix in effects.fixes.items()}
+    """Return a PNG of what each fix is worth, with its bootstrap interval: its Shapley value, or its main effect."""
+    values = {fix: of_fix.worth for fix, of_fix in effects.fixes.items()}
     figure = Figure(figsize=(7, 1.2 + 0.4 * len(values)))
     figure.subplots_adjust(left=0.24, right=0.96, bottom=0.5 / figure.get_figheight(), top=0.86)
     axes = figure.subplots()
@@ -122,7 +134,7 @@ def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
         color = BLUE if (step.step.mean or 0) >= 0 else ORANGE
         rows.append((f"+ {step.fix}", before, step.score, color))
         before = step.score.mean or 0.0
-    for row, (label, start, score, color) in enumerate(rows):
+    for row, (name, start, score, color) in enumerate(rows):
         end = score.mean or 0.0
         axes.barh(row, end - start, left=start, height=0.62, color=color)
         reach = max(start, end)
@@ -136,11 +148,11 @@ def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
         if side == "right" and place < 0.12:
             place, side = 1.02, "left"
         axes.text(place, row, f"{100 * end:.1f}%", va="center", ha=side, fontsize=9, color=INK)
-        axes.text(-0.02, row, label, va="center", ha="right", fontsize=9, color=INK)
+        axes.text(-0.02, row, name, va="center", ha="right", fontsize=9, color=INK)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.45, -0.55), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set_xticklabels(["0", "25", "50", "75", "100%"], fontsize=8)
     interval = "" if effects.as_posted.low is None else f": mean over seeds, {CONFIDENCE:.0%} interval"
-    axes.set_xlabel(SPLITS[result.judged_by] + interval, fontsize=8.5)
+    axes.set_xlabel(label(result, result.judged_by) + interval, fontsize=8.5)
     axes.grid(axis="x", color=LINE, lw=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
@@ -184,15 +196,16 @@ def tracked(
     `curves` are the rows of reports/curves/<case>.csv.
     """
     if isinstance(measured, str):
-        title = f"Shapley values, {SPLITS[result.judged_by]}, Keras {measured}"
         effects = result.effects[measured][result.judged_by]
+        kind = "Shapley values" if effects.complete else "Main effects"
+        title = f"{kind}, {label(result, result.judged_by)}, Keras {measured}"
         shown = {"figures/shapley.png": shapley(title, effects)} if effects.fixes else {}
         return {"figures/greedy_path.svg": waterfall([result], measured), **shown}
     split = "test" if "test" in measured.scores else "train"
-    title = f"{measured.label}: % of each class, {SPLITS[split]}"
-    shown = {"figures/confusion.png": confusion(title, measured.confusion)}
+    title = f"{measured.label}: % of each row, {label(result, split)}"
+    shown = {"figures/confusion.png": confusion(title, measured.confusion, result.data.axis)}
     if isinstance(measured, VariantResult):
         unit = "function call" if measured.network["epochs"] is None else "epoch"
         rows = curves[curves["variant"] == measured.label]
-        shown["figures/learning_curves.png"] = learning_curves(measured.label, rows, unit)
+        shown["figures/learning_curves.png"] = learning_curves(measured.label, rows, result.score, unit)
     return shown

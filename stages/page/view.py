@@ -1,8 +1,6 @@
 """Results -> the report, one HTML file that loads nothing else."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,111 +14,39 @@ from stages.analysis.attribution import SUFFICIENT_SHARE
 from stages.analysis.intervals import CONFIDENCE
 from stages.analysis.results import CaseResult, Estimate, VariantResult
 from stages.config.network import WHEN
+from stages.config.schema import FLOOR
 from stages.data.mnist import DIGESTS
 from stages.page import charts, images
-from stages.training.runs import FIGURES
+from stages.page.numbers import SCORE_AXIS, axis_of, code, number, percent, points, shade, spelled
+from stages.page.words import label, split_word
+from stages.training.runs import figures
 
-LABELS = {"train": "training accuracy", "validation": "validation accuracy", "test": "test accuracy"}
-# Shades of a confusion matrix, from none to all.
-SHADES = 8
-# Round steps between the ticks of an axis.
-STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
-MOST_TICKS = 6
-WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A horizontal scale from `low` to `high` with a tick every `step`."""
-
-    low: float
-    high: float
-    step: float
-
-    @property
-    def ticks(self) -> list[float]:
-        """Return the round values from end to end."""
-        return [self.low + number * self.step for number in range(round((self.high - self.low) / self.step) + 1)]
-
-    def at(self, value: float) -> str:
-        """Return the place of `value` in percent of the axis, within its ends, as CSS takes it."""
-        place = 100 * (value - self.low) / (self.high - self.low)
-        return f"{min(100.0, max(0.0, place)):.2f}%"
-
-    def wide(self, first: float, second: float) -> str:
-        """Return the distance between two values in percent of the axis."""
-        return f"{abs(float(self.at(first)[:-1]) - float(self.at(second)[:-1])):.2f}%"
-
-
-SCORE_AXIS = Axis(0.0, 1.0, 0.25)
-
-
-def axis_of(estimates: Iterable[Estimate]) -> Axis:
-    """Return the shortest axis of round ticks that holds zero and all `estimates` with their intervals."""
-    values = [value for e in estimates for value in (e.mean, e.low, e.high) if value is not None]
-    least, most = min([0.0, *values]), max([STEPS[0], *values])
-    for step in STEPS:
-        # Rounded, so that 0.3 / 0.1 is 3.
-        low, high = math.floor(round(least / step, 9)), math.ceil(round(most / step, 9))
-        if high - low < MOST_TICKS:
-            break
-    return Axis(low * step, high * step, step)
-
-
-def typeset(value: float | None, form: str) -> str:
-    """Return `value` in a format of Python with a minus sign; None stands for a value that is not finite."""
-    return "not finite" if value is None or not math.isfinite(value) else f"{value:{form}}".replace("-", "−")
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return 0.1141 as 11.4%."""
-    return typeset(value, f".{digits}%")
-
-
-def points(value: float | None) -> str:
-    """Return percentage points with their sign: 0.1141 as +11.4, -0.0001 as 0.0."""
-    text = typeset(None if value is None else 100 * value, "+.1f")
-    return "0.0" if text in ("+0.0", "−0.0") else text
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Return four decimals, as losses are printed; large numbers with a power of ten."""
-    return typeset(value, f".{digits}f" if abs(value or 0) < 1e5 else ".2e")
-
-
-def spelled(count: int) -> str:
-    """Return a count for the beginning of a sentence: Two, 11."""
-    return WORDS[count] if count < len(WORDS) else str(count)
-
-
-def code(names: Sequence[str], last: str = "and") -> Markup:
-    """Return names as code, joined as in a sentence: ``a``, ``b`` and ``c``."""
-    marked = [Markup("<code>{}</code>").format(name) for name in names]
-    if len(marked) < 2:
-        return Markup("").join(marked)
-    return Markup("{} {} {}").format(Markup(", ").join(marked[:-1]), last, marked[-1])
-
-
-def shade(share: float) -> int:
-    """Return the shade 0 ... `SHADES` of a share; 0 stands for none."""
-    return math.ceil(share * SHADES)
+# Ways to say what a fix is worth, as columns of a table.
+WAYS = {"alone": "alone", "leave_one_out": "lost without it", "main_effect": "main effect", "shapley": "Shapley"}
 
 
 def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
     """Return what the page shows of the effects on the score on `split` under the condition `keras`."""
     effects = result.effects[keras][split]
-    by_value = sorted(effects.fixes, key=lambda name: -(effects.fixes[name].shapley.mean or 0))
+    worth = {name: fix.worth for name, fix in effects.fixes.items()}
+    by_value = sorted(worth, key=lambda name: -(worth[name].mean or 0))
+    ways = [way for way in WAYS if all(getattr(fix, way) for fix in effects.fixes.values())]
     before = [effects.as_posted, *(step.score for step in effects.greedy_path)]
+    # All fixes or, because alternatives are never combined, the best set.
+    best = max(result.points_of(keras).values(), key=lambda point: findings.mean(point, split))
     return {
         "keras": f"Keras {keras}",
         "split": split,
-        "label": LABELS[split],
+        "label": label(result, split),
+        "complete": effects.complete,
+        "ways": {way: WAYS[way] for way in ways},
         "start": effects.as_posted,
-        "end": before[-1],
+        "end": before[-1] if effects.complete else best.scores[split],
+        "best": best.fixes,
         "gain": effects.full_gain,
         "steps": list(zip(before, effects.greedy_path, strict=False)),
-        "fixes": [{"name": name, **dict(effects.fixes[name])} for name in by_value],
-        "fix_axis": axis_of(fix.shapley for fix in effects.fixes.values()),
+        "fixes": [{"name": name, "worth": worth[name], **dict(effects.fixes[name])} for name in by_value],
+        "fix_axis": axis_of(worth.values()),
         "pairs": sorted(effects.interactions, key=lambda pair: -(pair.mean or 0)),
         "pair_axis": axis_of(effects.interactions),
         "findings": findings.find(result, keras, split),
@@ -178,13 +104,13 @@ def curve_charts(result: CaseResult, curves: pd.DataFrame) -> list[dict[str, Any
                 "unit": unit,
                 "charts": {
                     f"curve-{result.case}-{variant.label}-{figure}": charts.learning_curve(rows, figure, unit)
-                    for figure in ("accuracy", "loss")
+                    for figure in (result.score, "loss")
                     if charts.splits_of(rows, figure)
                 },
                 "epochs": epochs,
                 "values": [
                     (figure, [at.get((figure, epoch)) for epoch in epochs])
-                    for figure in FIGURES
+                    for figure in figures(result.score)
                     if (figure, last) in at
                 ],
             }
@@ -192,19 +118,27 @@ def curve_charts(result: CaseResult, curves: pd.DataFrame) -> list[dict[str, Any
     return shown
 
 
-def network_view(variant: VariantResult, pictures: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the answers and the first layer of one variant."""
+def network_view(result: CaseResult, variant: VariantResult, pictures: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the answers of one variant and, if the examples are pictures, what it misreads and its first layer."""
     name, counts = variant.label, np.array(variant.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    misread = zip(*(pictures[f"{name}.{part}"] for part in ("misread", "label", "answer", "confidence")), strict=True)
-    units = pictures[f"{name}.units"]
-    return {
+    split = "test" if "test" in variant.scores else "train"
+    answers = {
         "name": name,
-        "accuracy": variant.scores["test"],
+        "label": label(result, split),
+        "score": variant.scores[split],
+        "measures": {key: figure for key, figure in variant.measures[split].items() if key != result.score},
         "confusion": [
             [(int(count), float(share)) for count, share in zip(*row, strict=True)]
             for row in zip(counts, shares, strict=True)
         ],
+        "misread": [],
+    }
+    if not result.data.pictures:
+        return answers
+    misread = zip(*(pictures[f"{name}.{part}"] for part in ("misread", "label", "answer", "confidence")), strict=True)
+    units = pictures[f"{name}.units"]
+    return answers | {
         "misread": [
             (images.data_uri(image, images.ink()), int(label), int(answer), float(confidence))
             for image, label, answer, confidence in misread
@@ -218,14 +152,24 @@ def network_view(variant: VariantResult, pictures: Mapping[str, np.ndarray]) -> 
 
 def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
     """Return what the page shows of a case under the condition `keras`."""
-    splits = (result.judged_by, *(split for split in ("train", "test") if split != result.judged_by))
+    splits = (result.judged_by, *(split for split in result.effects[keras] if split != result.judged_by))
     return {
         "keras": keras,
         "when": WHEN[keras],
+        "floor": floor(result, keras),
         "attributions": [attribution(result, keras, split) for split in splits],
         "advice": findings.advice(result, keras, result.judged_by),
         "points": sorted(result.points_of(keras).values(), key=lambda point: -findings.mean(point, result.judged_by)),
     }
+
+
+def floor(result: CaseResult, keras: str) -> Estimate | None:
+    """Return the score of the answer that needs no inputs, if the network as posted is not better under `keras`."""
+    without = next((baseline.scores[result.judged_by] for baseline in result.baselines if baseline.name == FLOOR), None)
+    posted = result.variant("as_posted", keras).scores[result.judged_by]
+    if without is None or without.mean is None:
+        return None
+    return without if posted.mean is None or posted.mean < without.mean + findings.NOTHING else None
 
 
 def case_view(result: CaseResult, curves: pd.DataFrame, pictures: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -236,13 +180,16 @@ def case_view(result: CaseResult, curves: pd.DataFrame, pictures: Mapping[str, n
         "split": result.judged_by,
         "posted": settings.flat(result.as_posted),
         "conditions": [condition_view(result, keras) for keras in result.keras],
+        "axis": result.data.axis,
+        "gains": list(result.variant("as_posted", result.keras[0]).gain),
         "rows": rows_of(result),
         "curves": curve_charts(result, curves),
         "networks": [
-            network_view(result.variant(name, keras), pictures)
+            network_view(result, result.variant(name, keras), pictures)
             for name in dict.fromkeys(("as_posted", result.fixed))
             for keras in result.keras
         ],
+        "labels": {split: label(result, split) for split in result.data.rows},
         "subsets": [variant for variant in result.variants if variant.subset],
     }
 
@@ -269,7 +216,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (percent, points, number, code, shade, spelled):
+    for function in (percent, points, number, code, shade, spelled, split_word):
         environment.filters[function.__name__] = function
     cases = [case_view(result, curves[result.case], pictures[result.case]) for result in results]
     runtime = get_runtime()
@@ -277,11 +224,11 @@ def page(
         raise ValueError("the runtime of the charts cannot stand inside a script element")
     html = environment.get_template("report.html").render(
         cases=cases,
+        shown_keras={keras for result in results for keras in result.keras},
         seeds=results[0].seeds if results else (),
-        mnist=DIGESTS,
+        mnist=DIGESTS if any(result.data.pictures for result in results) else {},
         specs={key: spec for case in cases for curve in case["curves"] for key, spec in curve["charts"].items()},
         runtime=Markup(runtime),
-        labels=LABELS,
         score_axis=SCORE_AXIS,
         confidence=percent(CONFIDENCE, 0),
         sufficient=percent(float(SUFFICIENT_SHARE), 0),

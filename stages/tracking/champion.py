@@ -1,6 +1,6 @@
-"""The best variant of a case as a Keras model that reads raw MNIST digits, and its model card."""
+"""The best variant of a case as a Keras model that reads raw inputs, and its model card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.analysis.results import CaseResult, VariantResult
-from stages.config.network import Network
-from stages.config.schema import Exercise4Data, MnistData
+from stages.config.data import Exercise4Data, MnistData
+from stages.config.network import Network, Scale
 from stages.data.exercise4 import exercise_rows
+from stages.data.prepared import Prepared
 
 if TYPE_CHECKING:  # TensorFlow takes 4 s to import, and few runs of `track` make a champion.
     import keras
@@ -20,22 +21,23 @@ SIDE = 28
 MOST_MISTAKES = 3
 
 
-def save(folder: Path, model: "keras.Sequential", examples: np.ndarray, card: str) -> None:
-    """Write a model from `digit_model` to the new `folder` for MLflow, with its requirements, examples and card.
+def save(folder: Path, model: "keras.Sequential", examples: np.ndarray | None, card: str) -> None:
+    """Write a model to the new `folder` for MLflow, with its requirements, examples if there are any, and its card.
 
-    `examples` are raw digits, uint8 [n, 28, 28].
+    `examples` are raw inputs of public data.
     """
     from mlflow import keras as flavor
     from mlflow.models import infer_signature
 
     # A signature has dtypes and shapes alone, so no prediction is needed.
-    outputs = np.zeros(model.compute_output_shape(examples.shape), model.compute_dtype)
+    inputs = np.zeros((1, *model.input_shape[1:]), model.input_dtype) if examples is None else examples
+    outputs = np.zeros(model.compute_output_shape(inputs.shape), model.compute_dtype)
     requirements = [f"{package}=={metadata.version(package)}" for package in PACKAGES]
     folder.mkdir()  # MLflow writes the example before it makes the folder
     flavor.save_model(
         model,
         str(folder),
-        signature=infer_signature(examples, outputs),
+        signature=infer_signature(inputs, outputs),
         input_example=examples,
         pip_requirements=requirements,
     )
@@ -51,32 +53,49 @@ def resize_matrix(side: int) -> np.ndarray:
     return exercise_rows(pixels.reshape(-1, SIDE, SIDE), side) / np.float32(255)
 
 
-def digit_model(
-    network: Network, data: MnistData | Exercise4Data, weights: Mapping[str, np.ndarray]
-) -> "keras.Sequential":
-    """Return a Keras model from raw digits, uint8 [n, 28, 28], to the outputs of the network, [n, output units].
+def own_model(network: Network, data: Prepared, weights: Mapping[str, np.ndarray]) -> "keras.Sequential":
+    """Return a Keras model from the inputs of the prepared data to the outputs of the network.
 
-    Scaling and resizing are layers of the model.
+    Standardization and scaling are layers of the model. Values come in the units of the file.
+    """
+    from stages.training.answers import statistics
+    from stages.training.keras import keras
+    from stages.training.model import build_model, weights_of
+
+    # The penalty has no part in an answer.
+    layers = [
+        {key: 0.0 if key.endswith(("l1", "l2")) else value for key, value in layer.items()} for layer in network.layers
+    ]
+    network = Network.model_validate({**network.model_dump(), "layers": layers})
+    known = statistics(network, data)
+    model = build_model(network, data.shape, known.inputs)
+    for name, variable in weights_of(model, network).items():
+        variable.assign(weights[name])
+    if known.targets is not None:
+        mean, deviation = known.targets
+        model.add(keras.layers.Rescaling(deviation, mean, dtype=network.dtype, name="0_targets"))
+    elif isinstance(network.targets, Scale):
+        model.add(keras.layers.Rescaling(1 / network.targets.scale, dtype=network.dtype, name="0_targets"))
+    return model
+
+
+def digit_model(core: "keras.Sequential", network: Network, data: MnistData | Exercise4Data) -> "keras.Sequential":
+    """Return a Keras model from raw digits, uint8 [n, 28, 28], to the outputs of `core`, [n, output units].
+
+    Resizing is a layer of the model.
     """
     from stages.training.keras import keras
-    from stages.training.model import build_model, dense_layers
 
     layers = [
         keras.Input((SIDE, SIDE), dtype="uint8"),
         keras.layers.Flatten(dtype=network.dtype),
         keras.layers.Rescaling(1.0, dtype=network.dtype, name="as_floats"),
     ]
-    features = SIDE * SIDE
     if isinstance(data, Exercise4Data):
-        features = data.side**2
-        layers.append(keras.layers.Dense(features, use_bias=False, dtype=network.dtype, name="resize"))
-    # The penalty has no part in an answer.
-    core = build_model(network.model_copy(update={"l2": 0.0}), features)
+        layers.append(keras.layers.Dense(data.side**2, use_bias=False, dtype=network.dtype, name="resize"))
     model = keras.Sequential([*layers, *core.layers], name="champion")
     if isinstance(data, Exercise4Data):
         model.get_layer("resize").set_weights([resize_matrix(data.side)])
-    for layer in dense_layers(core):
-        layer.set_weights([weights[f"{layer.name}.kernel"], weights[f"{layer.name}.bias"]])
     return model
 
 
@@ -87,10 +106,14 @@ def model_card(template: str, result: CaseResult, variant: VariantResult, seed: 
     """
     from jinja2 import Template
 
-    units = (result.data.features, *variant.network["hidden_units"], variant.network["output_units"])
-    figures = {f"accuracy on {split}": variant.scores[split] for split in ("test", "train")}
+    dense = [layer for layer in variant.network["layers"] if layer.get("layer", "Dense") == "Dense"]
+    units = (result.data.features, *(layer["units"] for layer in dense))
+    figures = {
+        f"{result.score} on {split}": variant.scores[split] for split in ("test", "train") if split in variant.scores
+    }
     figures |= {"gain on test": variant.gain["test"]} if "test" in variant.gain else {}
-    recall = sorted((share, label) for label, share in enumerate(variant.recall) if share is not None)
+    names = result.data.axis
+    recall = sorted((share, names[place]) for place, share in enumerate(variant.recall) if share is not None)
     card: str = Template(template, trim_blocks=True, keep_trailing_newline=True).render(
         result=result,
         variant=variant,
@@ -99,12 +122,12 @@ def model_card(template: str, result: CaseResult, variant: VariantResult, seed: 
         n_outputs=units[-1],
         figures=figures,
         worst=[f"{label} ({share:.1%})" for share, label in recall[:MOST_MISTAKES]],
-        mistakes=mistakes(variant.confusion),
+        mistakes=mistakes(variant.confusion, names),
     )
     return card
 
 
-def mistakes(confusion: tuple[tuple[int, ...], ...]) -> list[str]:
+def mistakes(confusion: tuple[tuple[int, ...], ...], names: Sequence[str]) -> list[str]:
     """Return the most frequent mistakes, such as ``4 read as 9 (2.1%)``; rows of `confusion` are the actual classes."""
     wrong = sorted(
         (-count, actual, answer)
@@ -113,6 +136,6 @@ def mistakes(confusion: tuple[tuple[int, ...], ...]) -> list[str]:
         if count and actual != answer
     )
     return [
-        f"{actual} read as {answer} ({-count / sum(confusion[actual]):.1%})"
+        f"{names[actual]} read as {names[answer]} ({-count / sum(confusion[actual]):.1%})"
         for count, actual, answer in wrong[:MOST_MISTAKES]
     ]

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stages.analysis import settings
 from stages.analysis.results import BaselineResult, CaseResult, Figure, VariantResult
-from stages.training.runs import FIGURES, Run
+from stages.training.runs import Run, figures
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# MLflow's page lists metrics in the order in which they were logged.
-FIRST = ("gain", "test_accuracy", "train_gain", "train_accuracy", "validation_accuracy")
 VIEWS = ("scores", "curves")
 DESCRIPTION = "mlflow.note.content"
 
@@ -42,17 +41,6 @@ class Content:
     seconds: float | None = None
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested `values` as dotted key -> text; a value that is not a text is written as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
-    return flat
-
-
 def finite(metrics: Iterable[MaybeMetric]) -> tuple[list[Metric], dict[str, str]]:
     """Return the finite values of `metrics`, and the tag that names the others."""
     kept: list[Metric] = []
@@ -65,20 +53,27 @@ def finite(metrics: Iterable[MaybeMetric]) -> tuple[list[Metric], dict[str, str]
     return kept, {"not_finite": ", ".join(dict.fromkeys(lost))} if lost else {}
 
 
-def named_figures(measured: VariantResult | BaselineResult) -> dict[str, Figure]:
+def named_figures(measured: VariantResult | BaselineResult, score: str) -> dict[str, Figure]:
     """Return the figures of a variant or baseline by their names in MLflow, in the order in which they are shown."""
-    figures = {f"{split}_accuracy": score for split, score in measured.scores.items()}
-    figures |= {f"{split}_loss": loss for split, loss in measured.losses.items()}
+    named = {f"{split}_{score}": figure for split, figure in measured.scores.items()}
+    named |= {
+        f"{split}_{name}": figure
+        for split, beside in measured.measures.items()
+        for name, figure in beside.items()
+        if name != score
+    }
+    named |= {f"{split}_loss": loss for split, loss in measured.losses.items()}
     if isinstance(measured, VariantResult):
-        figures |= {"gain" if split == "test" else f"{split}_gain": gain for split, gain in measured.gain.items()}
-        figures["final_loss"] = measured.final_loss
-    names = [*FIRST, *sorted(figures.keys() - {*FIRST})]
-    return {name: figures[name] for name in names if name in figures}
+        named |= {"gain" if split == "test" else f"{split}_gain": gain for split, gain in measured.gain.items()}
+        named["final_loss"] = measured.final_loss
+    # MLflow's page lists metrics in the order in which they were logged.
+    first = ("gain", f"test_{score}", "train_gain", f"train_{score}", f"validation_{score}")
+    return {name: named[name] for name in [*first, *sorted(named.keys() - {*first})] if name in named}
 
 
-def summary(measured: VariantResult | BaselineResult) -> list[MaybeMetric]:
+def summary(measured: VariantResult | BaselineResult, score: str) -> list[MaybeMetric]:
     """Return the means of a variant or baseline, then their intervals and the recall of each class."""
-    figures = named_figures(measured)
+    figures = named_figures(measured, score)
     bounds = [
         (f"interval/{name}{kind}_{side}", bound, 0)
         for name, figure in figures.items()
@@ -91,8 +86,8 @@ def summary(measured: VariantResult | BaselineResult) -> list[MaybeMetric]:
 
 
 def question(result: CaseResult) -> str:
-    """Return a link to the question of a case, for a description."""
-    return f"Question: [{result.title}]({result.source})"
+    """Return a link to the question of a case, or its title, for a description."""
+    return f"Question: [{result.title}]({result.source})" if result.source else result.title
 
 
 def description(result: CaseResult, variant: VariantResult) -> str:
@@ -124,7 +119,11 @@ def variant_content(
     `pictures` its pictures by path.
     """
     rows = zip(curves["figure"], curves["mean"], curves["epoch"], strict=True)
-    metrics: list[MaybeMetric] = [*summary(variant), ("diverged", variant.diverged, 0), ("steps", variant.steps, 0)]
+    metrics: list[MaybeMetric] = [
+        *summary(variant, result.score),
+        ("diverged", variant.diverged, 0),
+        ("steps", variant.steps, 0),
+    ]
     metrics += [(f"answers/{label}", n, 0) for label, n in (variant.answers or {}).items()]
     metrics += [(f"epoch/{figure}", mean, int(epoch)) for figure, mean, epoch in rows]
     tags = {DESCRIPTION: description(result, variant)}
@@ -138,10 +137,11 @@ def variant_content(
 
 def seed_content(result: CaseResult, variant: VariantResult, run: Run, seconds: Mapping[int, float]) -> Content:
     """Return the child run of one seed. `run` is its run file, `seconds` are as for `variant_content`."""
-    figures = ((name, figure.per_seed) for name, figure in named_figures(variant).items())
-    metrics: list[MaybeMetric] = [(name, values[run.seed], 0) for name, values in figures if run.seed in values]
+    named = ((name, figure.per_seed) for name, figure in named_figures(variant, result.score).items())
+    metrics: list[MaybeMetric] = [(name, values[run.seed], 0) for name, values in named if run.seed in values]
     metrics += [("diverged", run.diverged, 0), ("steps", run.steps, 0)]
-    measured = FIGURES if "validation" in run.scores else FIGURES[:2]
+    columns = figures(result.score)
+    measured = columns if "validation" in run.scores else columns[:2]
     for figure, values in zip(measured, run.history.T.tolist(), strict=False):
         metrics += [(f"epoch/{figure}", value, epoch) for epoch, value in enumerate(values, start=1)]
     return _trained(result, variant, {"seed": str(run.seed)}, metrics, seconds.get(run.seed), {}, {})
@@ -160,7 +160,7 @@ def _trained(
     kept, lost = finite([*metrics, *([] if seconds is None else [("train_seconds", seconds, 0)])])
     params = {"case": result.case, "variant": variant.name, "fixes": ", ".join(variant.fixes) or "none"}
     params |= {} if variant.subset is None else {"subset": json.dumps(variant.subset)}
-    params |= flatten(variant.network) | own
+    params |= settings.flat(variant.network) | own
     # To filter runs by.
     fixes = {f"fix.{fix.name}": "yes" if fix.name in variant.fixes else "no" for fix in result.fixes}
     return Content(params, kept, {**tags, **lost, **fixes}, pictures, seconds=seconds)
@@ -168,8 +168,8 @@ def _trained(
 
 def baseline_content(result: CaseResult, baseline: BaselineResult, pictures: Mapping[str, bytes]) -> Content:
     """Return the run of a baseline; `pictures` are by path."""
-    metrics, tags = finite([*summary(baseline), ("iterations", baseline.n_iter, 0)])
-    params = {"case": result.case, "baseline": baseline.name, **flatten(baseline.settings)}
+    metrics, tags = finite([*summary(baseline, result.score), ("iterations", baseline.n_iter, 0)])
+    params = {"case": result.case, "baseline": baseline.name, **settings.flat(baseline.settings)}
     text = f"A model of scikit-learn on the same splits.\n\n{question(result)}"
     return Content(params, metrics, {DESCRIPTION: text, **tags}, pictures)
 
@@ -187,6 +187,7 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
         for split in splits
         for fix, of_fix in measured[split].fixes.items()
         for effect, estimate in of_fix
+        if estimate is not None
     ]
     agreeing = sum(row.agrees for row in published)
     metrics, tags = finite(
@@ -206,7 +207,7 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
     tables = {
         "points.json": _columns(
             {"fixes": " + ".join(point.fixes) or "as posted", "variants": ", ".join(point.variants)}
-            | {f"{split}_accuracy": score.mean for split, score in point.scores.items()}
+            | {f"{split}_{result.score}": score.mean for split, score in point.scores.items()}
             | {"diverged": point.diverged}
             for point in points
         ),
@@ -224,17 +225,22 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
 def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the tags of the experiment of a case: its question, and the saved views of its runs by name.
 
-    Without a view MLflow's page shows no metric.
+    Without a view MLflow's page shows no metric. The views name the score accuracy.
     """
     names = " and ".join(f"'{view['name']}'" for view in views.values())
+    link = f" ([the question]({result.source}))" if result.source else ""
     text = (
-        f"{result.title} ([the question]({result.source})). A run is a variant, its child runs are the seeds. "
+        f"{result.title}{link}. A run is a variant, its child runs are the seeds. "
         f'The menu Views has {names}; `tags.fix.<fix> = "yes"` finds the runs of a fix.'
     )
     # Without the kind the page asks what kind of experiment this is.
     tags = {DESCRIPTION: text, "mlflow.experimentKind": "custom_model_development"}
     for key, view in views.items():
-        shared = {"name": view["name"], "createdAt": 0, "state": json.dumps(view["state"])}
+        shared = {
+            "name": view["name"],
+            "createdAt": 0,
+            "state": json.dumps(view["state"]).replace("accuracy", result.score),
+        }
         tags[f"mlflow.sharedViewState.{key}"] = json.dumps(shared)
     return tags
 

@@ -98,16 +98,23 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
     return runs
 
 
+def best_split(result: CaseResult) -> str:
+    """Return the split on which the champion of a case is chosen."""
+    return "test" if "test" in result.data.rows else result.judged_by
+
+
 def best_run(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedRun | None:
     """Return the run whose weights should be the champion of a case: the first seed of the best variant.
 
-    The best variant has the best mean score on the test split. A variant that diverged is not eligible. Of equals the
-    first wins. None is returned if no variant has a score on a test split. `runs` are those of `expected_runs`.
+    The best variant has the best mean score on the test split or, without one, on the split by which the case is
+    judged. A variant that diverged, or that is of a part of the data, is not eligible. Of equals the first wins. None
+    is returned if no variant is eligible. `runs` are those of `expected_runs`.
     """
+    split = best_split(result)
     scores = {
         variant.label: figure.mean
         for variant in result.variants
-        if not variant.diverged and (figure := variant.scores.get("test")) and figure.mean is not None
+        if not variant.diverged and not variant.subset and (figure := variant.scores[split]).mean is not None
     }
     if not scores:
         return None

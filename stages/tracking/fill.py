@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from stages.analysis.results import BaselineResult, CaseResult, VariantResult
 from stages.base import console, files
 from stages.config import load
+from stages.config.data import OwnData
 from stages.config.network import Network
+from stages.data import prepared
 from stages.tracking import champion, content, expected
 from stages.tracking.content import Content
 from stages.tracking.expected import Changes, ExpectedRun
@@ -77,11 +79,19 @@ class Reader:
         """Write a model with the weights of the run of a seed to `folder`, and return its card."""
         assert run.seed is not None
         variant = self.result.labelled(run.name)
-        network = Network.model_validate(variant.network)
-        weights = runs.read(files.run_path(run.case, variant.folder, run.seed)).weights
-        examples = files.read_archive(files.RAW_MNIST)["x_test"][:EXAMPLES]
-        card = champion.model_card(files.read_bytes(VIEWS / "model_card.md").decode(), self.result, variant, run.seed)
-        champion.save(folder, champion.digit_model(network, load.read_data(run.case), weights), examples, card)
+        stored = runs.read(files.run_path(run.case, variant.folder, run.seed))
+        network = Network.model_validate(stored.facts["network"])
+        _, source = load.read_data(run.case)
+        own = isinstance(source, OwnData)
+        data = prepared.read(files.prepared_path(run.case))
+        # Own data stay on this machine, so that a model of them has no example.
+        examples = None if own else files.read_archive(files.RAW_MNIST)["x_test"][:EXAMPLES]
+        template = files.read_bytes(VIEWS / ("own_card.md" if own else "model_card.md")).decode()
+        card = champion.model_card(template, self.result, variant, run.seed)
+        model = champion.own_model(network, data, stored.weights)
+        if not isinstance(source, OwnData):
+            model = champion.digit_model(model, network, source)
+        champion.save(folder, model, examples, card)
         return card
 
 

@@ -1,37 +1,77 @@
 """Network -> Keras model and optimizer, and what the seed of a run decides."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from stages.config.network import Adam, Network, Uniform
-from stages.training.keras import keras
+from stages.config.network import Layer, Network, Scale
+from stages.training.keras import compiled, keras
+
+# The weights of a layer that an initializer of its own draws.
+DRAWN = {
+    "Dense": ("kernel", "bias"),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "PReLU": ("alpha",),
+}
+PENALIZED = ("kernel", "bias", "activity", "alpha", "beta", "gamma")
+# The name of the first layer, which prepares the inputs. The names in params.yaml begin with a letter.
+PREPARING = "0_inputs"
 
 
 def build_model(
-    network: Network, n_features: int, dense: Callable[..., keras.layers.Dense] = keras.layers.Dense
+    network: Network,
+    shape: tuple[int, ...],
+    statistics: tuple[np.ndarray, np.ndarray] | None = None,
+    dense: Callable[..., keras.layers.Dense] = keras.layers.Dense,
 ) -> keras.Sequential:
-    """Return a multilayer perceptron from raw inputs [n, n_features] to outputs [n, output_units].
+    """Return the network from raw inputs [n, *shape] to outputs [n, output_units], with the names of its layers.
 
-    Its layers are named ``hidden_0``, ``hidden_1`` and so on, and ``output``. Kernels are penalized, biases are not.
-    If `network.shares_penalty`, the L2 factor is a variable, which can change after the network is compiled.
+    `statistics` are the mean and the variance of each input, for standardized inputs. Where `network.shares` a layer's
+    L2 factor, this is a variable, which can change after the network is compiled.
+
+    Raises
+    ------
+    ValueError
+        If Keras refuses a setting or a shape.
     """
-    regularizer = keras.regularizers.L2(network.l2) if network.l2 else None
-    if regularizer and network.shares_penalty:
-        regularizer.l2 = keras.Variable(network.l2, dtype=network.dtype, trainable=False)
-    layer = partial(dense, kernel_regularizer=regularizer, dtype=network.dtype)
-    return keras.Sequential(
-        [
-            keras.Input((n_features,), dtype=network.dtype),
-            keras.layers.Rescaling(network.input_scale, dtype=network.dtype),
-            *(
-                layer(units, activation=network.hidden_activation, name=f"hidden_{index}")
-                for index, units in enumerate(network.hidden_units)
-            ),
-            layer(network.output_units, activation=network.output_activation, name="output"),
-        ]
-    )
+    if network.inputs == "standardized":
+        assert statistics is not None
+        mean, variance = statistics
+        axes = tuple(range(1, 1 + len(shape)))
+        prepare = keras.layers.Normalization(
+            axis=axes, mean=mean, variance=variance, dtype=network.dtype, name=PREPARING
+        )
+    else:
+        scale = network.inputs.scale if isinstance(network.inputs, Scale) else 1.0
+        prepare = keras.layers.Rescaling(scale, dtype=network.dtype, name=PREPARING)
+    layers = [build_layer(network, each, dense) for each in network.layers]
+    model = keras.Sequential([keras.Input(shape, dtype=network.dtype), prepare, *layers])
+    if len(model.output_shape) != 2:
+        raise ValueError(f"outputs of shape {model.output_shape[1:]}; a Flatten layer makes examples of one dimension")
+    return model
+
+
+def build_layer(network: Network, layer: Layer, dense: Callable[..., Any]) -> keras.layers.Layer:
+    """Return a layer of Keras."""
+    norms = ("l1", "l2")
+    own = {key: value for key, value in layer.items() if key not in ("name", "layer") and not key.endswith(norms)}
+    own = {key: value for key, value in own.items() if not key.endswith("_initializer")}
+    for part in PENALIZED:
+        prefix = "" if part == "kernel" else f"{part}_"
+        l1, l2 = (layer.get(f"{prefix}{norm}", 0.0) for norm in norms)
+        if part == "kernel" and network.shares(layer):
+            regularizer = keras.regularizers.L2(l2)
+            regularizer.l2 = keras.Variable(l2, dtype=network.dtype, trainable=False)
+            own["kernel_regularizer"] = regularizer
+        elif l1 or l2:
+            own[f"{part}_regularizer"] = keras.regularizers.L1L2(l1, l2) if l1 else keras.regularizers.L2(l2)
+    kind = dense if layer["layer"] == "Dense" else getattr(keras.layers, layer["layer"])
+    built: keras.layers.Layer = kind(**own, name=layer["name"], dtype=network.dtype)
+    return built
 
 
 def build_optimizer(network: Network) -> keras.optimizers.Optimizer:
@@ -40,47 +80,104 @@ def build_optimizer(network: Network) -> keras.optimizers.Optimizer:
     Raises
     ------
     ValueError
-        If the optimizer is SciPy's TNC.
+        If Keras refuses a setting, or the optimizer is SciPy's TNC.
     """
-    if network.optimizer.name == "tnc":
+    if network.by_tnc:
         raise ValueError("tnc is not an optimizer of Keras")
-    kind = keras.optimizers.Adam if isinstance(network.optimizer, Adam) else keras.optimizers.SGD
-    return kind(learning_rate=network.optimizer.learning_rate)
+    settings = {key: value for key, value in network.optimizer.items() if key not in ("name", "decay")}
+    rate, decay = settings["learning_rate"], network.optimizer["decay"]
+    if isinstance(rate, dict):
+        kind = getattr(keras.optimizers.schedules, rate["name"])
+        settings["learning_rate"] = kind(**{key: value for key, value in rate.items() if key != "name"})
+    elif decay:
+        # Keras 2 divides the rate by 1 + decay * step.
+        settings["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(rate, 1, decay)
+    return keras.optimizers.get({"class_name": network.optimizer["name"], "config": settings})
 
 
-def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """Return two independent generators for a run: for its initial weights and for the order of its examples.
+def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
+    """Return three independent generators for a run: for its first weights, the order of its examples, and dropout.
 
     They are apart, so that runs of one seed see the same order of examples whatever their network.
     """
-    weights, order = np.random.SeedSequence(seed).spawn(2)
-    return np.random.default_rng(weights), np.random.default_rng(order)
+    weights, order, dropout = np.random.SeedSequence(seed).spawn(3)
+    return np.random.default_rng(weights), np.random.default_rng(order), np.random.default_rng(dropout)
 
 
-def initialize(model: keras.Sequential, network: Network, generator: np.random.Generator) -> None:
-    """Draw the weights of `model` anew, layer by layer: kernels by the initializer, biases zero as in Keras.
+def initialize(
+    model: keras.Sequential, network: Network, generator: np.random.Generator, first: Mapping[str, np.ndarray]
+) -> None:
+    """Draw the weights of `model` anew, layer by layer, by their initializers; or take those of `first`, by name.
 
-    The exercise draws biases like kernels, so the initializer `uniform` draws both.
+    Raises
+    ------
+    ValueError
+        If `network` asks for weights that `first` does not have, or that have another shape.
     """
-    for layer in dense_layers(model):
-        kernel_seed, bias_seed = (int(number) for number in generator.integers(2**31, size=2))
-        if isinstance(network.initializer, Uniform):
-            limit = network.initializer.limit
-            kernel = keras.initializers.RandomUniform(-limit, limit, seed=kernel_seed)
-            bias = keras.initializers.RandomUniform(-limit, limit, seed=bias_seed)
-        else:
-            kernel = keras.initializers.GlorotUniform(seed=kernel_seed)
-            bias = keras.initializers.Zeros()
-        layer.kernel.assign(kernel(layer.kernel.shape, dtype=network.dtype))
-        layer.bias.assign(bias(layer.bias.shape, dtype=network.dtype))
+    for layer in network.layers:
+        built = model.get_layer(layer["name"])
+        for part in DRAWN.get(layer["layer"], ()):
+            seed = int(generator.integers(2**31))
+            variable = getattr(built, part, None)
+            if variable is None:
+                continue
+            key = f"{layer['name']}.{part}"
+            if network.initial_weights and key in first:
+                if first[key].shape != (wanted := tuple(variable.shape)):
+                    raise ValueError(f"first weights {key} of shape {first[key].shape}, expected {wanted}")
+                variable.assign(first[key])
+            else:
+                variable.assign(drawn(layer[f"{part}_initializer"], tuple(variable.shape), network.dtype, seed))
+    if network.initial_weights and not first:
+        raise ValueError("initial_weights, but the data file has no first weights")
 
 
-def epoch_orders(n_examples: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+def drawn(initializer: Mapping[str, Any], shape: tuple[int, ...], dtype: str, seed: int) -> Any:
+    """Return first weights. Equal seeds give equal bits on every processor.
+
+    Raises
+    ------
+    ValueError
+        If Keras refuses a setting.
+    """
+    kind = getattr(keras.initializers, initializer["name"].title().replace("_", ""))
+    settings = {key: value for key, value in initializer.items() if key != "name"}
+    random = "seed" in inspect.signature(kind).parameters
+    if not random or "uniform" in initializer["name"] or initializer.get("distribution") == "uniform":
+        # Exact operations only, in which no processors differ.
+        return kind(**settings, **({"seed": seed} if random else {}))(shape, dtype=dtype)
+    return _compiled_draw(kind, json.dumps(settings, sort_keys=True), shape, dtype)(seed)
+
+
+@lru_cache(maxsize=64)
+def _compiled_draw(kind: Callable[..., Any], settings: str, shape: tuple[int, ...], dtype: str) -> Callable[[int], Any]:
+    """Return a function from a seed to first weights.
+
+    It is compiled, because normal and orthogonal weights take logarithms and products.
+    """
+    source = keras.random.SeedGenerator(0)
+    initial = kind(**json.loads(settings), seed=source)
+    draw: Callable[[], Any] = compiled(lambda: initial(shape, dtype=dtype))
+
+    def drawn_with(seed: int) -> Any:
+        source.state.assign([seed, 0])
+        return draw()
+
+    return drawn_with
+
+
+def epoch_orders(n_examples: int, generator: np.random.Generator, shuffle: bool = True) -> Iterator[np.ndarray]:
     """Yield an order of the examples, int32 [n_examples], per epoch, without end."""
     while True:
-        yield generator.permutation(n_examples).astype(np.int32)
+        order = generator.permutation(n_examples) if shuffle else np.arange(n_examples)
+        yield order.astype(np.int32)
 
 
-def dense_layers(model: keras.Sequential) -> list[keras.layers.Dense]:
-    """Return the layers of `model` that have weights, in order."""
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+def weights_of(model: keras.Sequential, network: Network) -> dict[str, Any]:
+    """Return the variables of the layers that a run keeps, by ``<layer>.<name>``."""
+    return {
+        f"{layer['name']}.{part}": variable
+        for layer in network.layers
+        for part in DRAWN.get(layer["layer"], ())
+        if (variable := getattr(model.get_layer(layer["name"]), part, None)) is not None
+    }

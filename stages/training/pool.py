@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from stages.base import console
 from stages.base.errors import LESS_MEMORY, UserError
-from stages.config.network import Network, Tnc
+from stages.config.network import Network
 from stages.config.planned import Configuration
 from stages.config.schema import Execution
 from stages.data.prepared import Prepared
@@ -28,6 +28,9 @@ COMPILING = 2.5
 PER_WEIGHT_AND_EXAMPLE = 1.3e-10
 # A run that takes longer says now and then where it is.
 SILENT_SECONDS = 60
+
+# Characters of Keras's reason.
+MOST_REASON = 400
 
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
@@ -115,11 +118,12 @@ def _seconds(task: Task, n_examples: int) -> float:
 
 def _passes(network: Network) -> int:
     """Return the number of epochs or function calls times the number of weights, without the first layer's size."""
-    optimizer = network.optimizer
-    passes = optimizer.max_function_calls if isinstance(optimizer, Tnc) else network.epochs or 0
+    calls: int = network.optimizer.get("max_function_calls", 0)
+    passes = network.epochs or calls
     # 784 and 400 inputs are near enough for an estimate.
-    widths = (600, *network.hidden_units, network.output_units)
-    return passes * sum(before * after for before, after in pairwise(widths))
+    widths = (600, *(layer["units"] for layer in network.dense))
+    weights: int = sum(before * after for before, after in pairwise(widths))
+    return passes * weights
 
 
 def train_unit(tasks: Sequence[Task], data: Prepared) -> list[Trained]:
@@ -133,17 +137,28 @@ def train_unit(tasks: Sequence[Task], data: Prepared) -> list[Trained]:
     for task in tasks:
         network, subset = task.configuration.network, task.configuration.subset
         start = time.monotonic()
-        if trainer is None or subset != loaded:
-            part = data.first_of_each_class(subset.first_of_each_class) if subset else data
-            if trainer is None:
-                trainer = Trainer(network, part)
-            else:
-                trainer.load(part)
-            loaded = subset
-        trainer.configure(network)
-        run = trainer.run(task.seed, _Reporter(task))
+        try:
+            if trainer is None or subset != loaded:
+                part = data.first_of_each_class(subset.first_of_each_class) if subset else data
+                # What is standardized by a part of the data is compiled for this part.
+                if trainer is None or "standardized" in (network.inputs, network.targets):
+                    trainer = Trainer(network, part)
+                else:
+                    trainer.load(part)
+                loaded = subset
+            trainer.configure(network)
+            run = trainer.run(task.seed, _Reporter(task))
+        except ValueError as error:
+            raise refused(task, error) from None
         trained.append(Trained(task, run, time.monotonic() - start))
     return trained
+
+
+def refused(task: Task, error: ValueError) -> UserError:
+    """Return Keras's reason in one line, with the name of what it refuses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = " ".join(lines)[:MOST_REASON]
+    return UserError(f"{task.configuration.folder}: Keras refuses it: {reason}; change it in params.yaml")
 
 
 class _Reporter:

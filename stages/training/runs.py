@@ -17,11 +17,9 @@ from stages.base.processor import SETTINGS
 from stages.config.planned import Configuration
 
 # Raise this number whenever results may change. tests/training/test_arithmetic.py fails if bits change without it.
-ARITHMETIC = 2
+ARITHMETIC = 3
 
-# The columns of a history.
-FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-LOSSES = (0, 2)
+LOSSES = (0, 2)  # their columns in a history
 COMPUTING = ("keras", "numpy", "scipy", "tensorflow")
 
 
@@ -32,16 +30,20 @@ class Run:
     Attributes
     ----------
     history : ndarray
-        float64 [epochs, 4], what `model.fit` would print (see `FIGURES`), one row per epoch, or per function call of
+        float64 [epochs, 4], what `model.fit` would print (see `figures`), one row per epoch, or per function call of
         TNC. The validation columns are NaN if the data has no validation split.
     scores, losses : dict
-        Split -> accuracy and mean loss, penalty included, of the final weights.
+        Split -> score and mean loss, penalty included, of the final weights.
+    measures : dict
+        Split -> the score by its name, and what stands beside it, such as the balanced accuracy.
     predicted : dict
-        Split -> predicted class of each example, uint8 [n].
+        Split -> answers: classes [n], labels [n, labels] or values float32 [n, targets]. The number of classes stands
+        for no class.
     confidence : ndarray or None
-        float [n], the output of the network for the class that it predicts, per example of the test split.
+        float [n], the output of the network for the class that it predicts, per example of the test split; None if the
+        examples are not pictures.
     weights : dict
-        ``<layer>.kernel`` and ``<layer>.bias`` -> final weights.
+        Names such as ``hidden.kernel`` -> final weights.
     steps : int
         Gradient evaluations.
     facts : mapping
@@ -52,6 +54,7 @@ class Run:
     seed: int
     history: np.ndarray
     scores: dict[str, float]
+    measures: dict[str, dict[str, float]]
     losses: dict[str, float]
     predicted: dict[str, np.ndarray]
     confidence: np.ndarray | None
@@ -79,7 +82,7 @@ def facts_of(configuration: Configuration, seed: int, data_sha256: str) -> dict[
     The key is the SHA-256 digest of all that decides a run: its network, the subset of the data, the seed, the digest
     of the data, the versions of the packages that compute it, the processor settings and `ARITHMETIC`.
     """
-    network = configuration.network.model_dump(mode="json")
+    network = configuration.network.brief()
     subset = configuration.subset and configuration.subset.model_dump(mode="json")
     deciding = [network, subset, seed, data_sha256, versions(), SETTINGS, ARITHMETIC]
     return {
@@ -91,6 +94,19 @@ def facts_of(configuration: Configuration, seed: int, data_sha256: str) -> dict[
     }
 
 
+def figures(score: str) -> tuple[str, str, str, str]:
+    """Return the names of the columns of a history; `score` is that of the task."""
+    return "loss", score, "validation_loss", f"validation_{score}"
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: files.finite_or_none(value) for name, value in values.items()}
+
+
+def _floats(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in values.items()}
+
+
 def write(path: Path, run: Run, facts: Mapping[str, Any]) -> None:
     """Write a run file: run.json and the arrays of `run`, as an uncompressed archive (`unzip -l` lists it)."""
     described = {
@@ -98,8 +114,11 @@ def write(path: Path, run: Run, facts: Mapping[str, Any]) -> None:
         "seed": run.seed,
         "diverged": run.diverged,
         "steps": run.steps,
-        "scores": run.scores,
-        "losses": {split: files.finite_or_none(loss) for split, loss in run.losses.items()},
+        "scores": _finite(run.scores),
+        "measures": {split: _finite(named) for split, named in run.measures.items()},
+        "weights": sorted(run.weights),
+        "pictures": run.confidence is not None,
+        "losses": _finite(run.losses),
     }
     members: dict[str, Any] = {"run.json": described, "history": run.history}
     members |= {f"predicted_{split}": predicted for split, predicted in run.predicted.items()}
@@ -123,8 +142,9 @@ def read(path: Path) -> Run:
         run = Run(
             seed=described["seed"],
             history=members["history"],
-            scores=described["scores"],
-            losses={split: math.nan if loss is None else loss for split, loss in described["losses"].items()},
+            scores=_floats(described["scores"]),
+            measures={split: _floats(named) for split, named in described["measures"].items()},
+            losses=_floats(described["losses"]),
             predicted={split: members[f"predicted_{split}"] for split in described["scores"]},
             confidence=members.get("confidence_test"),
             weights={
@@ -136,10 +156,10 @@ def read(path: Path) -> Run:
     except (KeyError, TypeError, AttributeError) as error:
         raise files.damaged(path, f"{error} is missing or of another kind", "a run that `train` wrote") from None
     # A flipped bit in the directory of the archive can hide a member, of which no checksum tells.
-    kernels, biases = ({name for name in run.weights if name.endswith(kind)} for kind in (".kernel", ".bias"))
-    pairs = {name.removesuffix(".kernel") for name in kernels} == {name.removesuffix(".bias") for name in biases}
-    if not kernels or not pairs or (run.confidence is not None) != ("test" in run.scores):
-        raise files.damaged(path, f"arrays {', '.join(sorted(members))}", "kernel and bias of every layer")
-    if run.history.ndim != 2 or run.history.shape[1] != len(FIGURES):
-        raise files.damaged(path, f"history {list(run.history.shape)}", f"a history [epochs, {len(FIGURES)}]")
+    if sorted(run.weights) != described.get("weights") or not run.weights:
+        raise files.damaged(path, f"arrays {', '.join(sorted(members))}", "the weights of every layer")
+    if (run.confidence is not None) != described.get("pictures"):
+        raise files.damaged(path, "confidence_test is missing", "the confidence of every answer")
+    if run.history.ndim != 2 or run.history.shape[1] != len(figures("")):
+        raise files.damaged(path, f"history {list(run.history.shape)}", f"a history [epochs, {len(figures(''))}]")
     return run

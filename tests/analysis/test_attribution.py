@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.analysis import attribution
+from stages.analysis.results import Effects
 
 # Two fixes that do a little alone and more together; the second seed gains 0.02 more with both.
 TWO_FIXES = np.array([[0.10, 0.10], [0.20, 0.20], [0.14, 0.16], [0.90, 0.92]])
@@ -21,6 +23,15 @@ def tables(draw: st.DrawFn, min_fixes: int = 1, max_fixes: int = 4) -> np.ndarra
     rows, columns = 2 ** draw(st.integers(min_fixes, max_fixes)), draw(st.integers(1, 4))
     values = draw(st.lists(st.floats(0, 1), min_size=rows * columns, max_size=rows * columns))
     return np.reshape(values, (rows, columns))
+
+
+def effects(fixes: Sequence[str], values: Sequence[Sequence[float]] | np.ndarray) -> Effects:
+    """Return the effects of fixes whose sets are all measured."""
+    return attribution.effects(fixes, dict(enumerate(values)), rng_seed=0)
+
+
+def points_of(values: Sequence[Sequence[float]] | np.ndarray) -> attribution.Points:
+    return attribution.exact_points(dict(enumerate(values)))
 
 
 def added(values: np.ndarray, fix: int, others: tuple[int, ...]) -> np.ndarray:
@@ -45,10 +56,10 @@ def by_definition(values: np.ndarray, fix: int) -> dict[str, np.ndarray]:
 
 
 def test_effects_of_two_fixes_as_worked_by_hand() -> None:
-    found = attribution.effects(["a", "b"], TWO_FIXES, rng_seed=0)
+    found = effects(["a", "b"], TWO_FIXES)
     assert found.as_posted.mean == pytest.approx(0.1)
     assert found.full_gain.mean == pytest.approx(0.81)
-    means = {fix: {effect: estimate.mean for effect, estimate in effects} for fix, effects in found.fixes.items()}
+    means = {fix: {effect: estimate.mean for effect, estimate in of_fix} for fix, of_fix in found.fixes.items()}
     assert means == {
         "a": pytest.approx({"alone": 0.1, "leave_one_out": 0.76, "main_effect": 0.43, "shapley": 0.43}),
         "b": pytest.approx({"alone": 0.05, "leave_one_out": 0.71, "main_effect": 0.38, "shapley": 0.38}),
@@ -66,18 +77,21 @@ def test_effects_of_two_fixes_as_worked_by_hand() -> None:
 @given(tables(min_fixes=2))
 @settings(max_examples=30)
 def test_an_interaction_is_how_much_more_a_fix_adds_with_the_other_on_average(values: np.ndarray) -> None:
-    points = attribution.exact_points(values)
-    for a, b in permutations(range(attribution.count_fixes(points)), 2):
-        others = [fix for fix in range(attribution.count_fixes(points)) if fix not in (a, b)]
+    points, k = points_of(values), len(values).bit_length() - 1
+    for a, b in permutations(range(k), 2):
+        others = [fix for fix in range(k) if fix not in (a, b)]
         sets = [chosen for size in range(len(others) + 1) for chosen in combinations(others, size)]
         surplus = [added(values, a, (*chosen, b)) - added(values, a, chosen) for chosen in sets]
-        np.testing.assert_allclose(attribution.interaction(points, a, b), np.mean(surplus, axis=0), rtol=0, atol=1e-12)
+        found = attribution.interaction(points, a, b)
+        assert found is not None
+        np.testing.assert_allclose(found, np.mean(surplus, axis=0), rtol=0, atol=1e-12)
 
 
 def test_intervals_are_over_seeds_and_paired() -> None:
     # The seeds differ by much, the gain of the one fix by nothing.
-    found = attribution.effects(["a"], [[0.0, 0.25, 0.5], [0.5, 0.75, 1.0]], 0)
+    found = effects(["a"], [[0.0, 0.25, 0.5], [0.5, 0.75, 1.0]])
     for estimate in (found.fixes["a"].shapley, found.full_gain):
+        assert estimate is not None
         assert (estimate.mean, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
     assert found.as_posted.low is not None
     assert found.as_posted.low < 0.25
@@ -86,14 +100,15 @@ def test_intervals_are_over_seeds_and_paired() -> None:
 @given(tables())
 @settings(max_examples=30)
 def test_effects_have_the_values_of_their_definitions(values: np.ndarray) -> None:
-    points = attribution.exact_points(values)
-    fixes = range(attribution.count_fixes(points))
+    points, k = points_of(values), len(values).bit_length() - 1
+    fixes = range(k)
     for fix in fixes:
         for name, expected in by_definition(values, fix).items():
-            found = attribution.fix_effect(points, fix, attribution.WEIGHTS[name])
+            found = attribution.fix_effect(points, k, fix, name)
+            assert found is not None
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    shapley = [attribution.fix_effect(points, fix, attribution.weigh_shapley) for fix in fixes]
-    np.testing.assert_allclose(np.sum(shapley, axis=0), values[-1] - values[0], rtol=0, atol=1e-12)
+    shapley = [attribution.fix_effect(points, k, fix, "shapley") for fix in fixes]
+    np.testing.assert_allclose(np.sum(np.array(shapley), axis=0), values[-1] - values[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -112,32 +127,67 @@ def test_effects_have_the_values_of_their_definitions(values: np.ndarray) -> Non
 def test_smallest_sets_are_all_of_the_least_size_with_95_percent_of_the_gain(
     values: list[float], expected: list[list[int]]
 ) -> None:
-    assert attribution.smallest_sets(attribution.exact_points([[value] for value in values])) == expected
+    points = points_of([[value] for value in values])
+    assert attribution.smallest_sets(points, len(values).bit_length() - 1) == expected
 
 
 def test_the_greedy_path_climbs_fastest_takes_the_first_of_equal_fixes_and_goes_on_if_the_score_falls() -> None:
     #                                   -     a     b    ab     c    ac    bc   abc
-    points = attribution.exact_points([[0.0], [0.5], [0.1], [0.6], [0.2], [0.9], [0.7], [0.8]])
-    assert attribution.greedy_path(points) == [0, 2, 1]
+    points = points_of([[0.0], [0.5], [0.1], [0.6], [0.2], [0.9], [0.7], [0.8]])
+    assert attribution.greedy_path(points, 3) == [0, 2, 1]
     # The means are equal, though 0.1 + 0.2 is not 0.3 in floats.
-    points = attribution.exact_points([[0.0, 0.0], [0.3, 0.0], [0.1, 0.2], [1.0, 1.0]])
-    assert attribution.greedy_path(points) == [0, 1]
+    points = points_of([[0.0, 0.0], [0.3, 0.0], [0.1, 0.2], [1.0, 1.0]])
+    assert attribution.greedy_path(points, 2) == [0, 1]
 
 
 @pytest.mark.filterwarnings("error")
 def test_one_seed_gives_means_without_intervals_and_no_fix_no_effects() -> None:
-    found = attribution.effects(["a"], [[0.25], [0.5]], 0)
+    found = effects(["a"], [[0.25], [0.5]])
+    assert found.fixes["a"].alone is not None
     assert (found.fixes["a"].alone.mean, found.fixes["a"].alone.low) == (0.25, None)
-    found = attribution.effects([], [[0.25, 0.5]], 0)
+    found = effects([], [[0.25, 0.5]])
     assert (found.fixes, found.interactions, found.smallest_sets, found.greedy_path) == ({}, (), (), ())
     assert found.full_gain.mean == 0
 
 
+# a and b are alternatives.
+ALTERNATIVES = {0b000: [0.1, 0.1], 0b001: [0.2, 0.2], 0b010: [0.4, 0.4], 0b100: [0.3, 0.3]}
+ALTERNATIVES |= {0b101: [0.5, 0.6], 0b110: [0.9, 0.9]}
+
+
+def test_alternatives_have_what_they_do_alone_and_the_mean_over_the_sets_that_they_can_join() -> None:
+    found = attribution.effects(["a", "b", "c"], ALTERNATIVES, 0)
+    assert not found.complete
+    means = {fix: {effect: each and each.mean for effect, each in of_fix} for fix, of_fix in found.fixes.items()}
+    unknown = {"leave_one_out": None, "shapley": None}
+    assert means == {
+        "a": pytest.approx({"alone": 0.1, "main_effect": (0.1 + 0.25) / 2, **unknown}),
+        "b": pytest.approx({"alone": 0.3, "main_effect": (0.3 + 0.6) / 2, **unknown}),
+        "c": pytest.approx({"alone": 0.2, "main_effect": (0.2 + 0.35 + 0.5) / 3, **unknown}),
+    }
+    assert [pair.fixes for pair in found.interactions] == [("a", "c"), ("b", "c")]
+    assert [pair.mean for pair in found.interactions] == pytest.approx([0.15, 0.3])
+    json.dumps(found.model_dump(mode="json"), allow_nan=False)
+
+
+def test_the_full_gain_of_alternatives_is_that_of_the_best_set_and_the_path_ends_where_none_can_be_added() -> None:
+    found = attribution.effects(["a", "b", "c"], ALTERNATIVES, 0)
+    assert found.full_gain.mean == pytest.approx(0.8)
+    assert found.smallest_sets == (("b", "c"),)
+    assert [step.fix for step in found.greedy_path] == ["b", "c"]
+    # The best set need not be where the path ends.
+    found = attribution.effects(["a", "b"], {0: [0.1], 1: [0.2], 2: [0.3]}, 0)
+    assert found.full_gain.mean == pytest.approx(0.2)
+    assert (found.smallest_sets, [step.fix for step in found.greedy_path]) == ((("b",),), ["b"])
+
+
 @pytest.mark.parametrize(
-    "values",
-    [np.zeros((3, 5)), np.zeros((8, 5)), np.zeros((4, 0)), np.zeros(4), np.full((4, 5), math.nan)],
-    ids=["no power of two", "another number of fixes", "no seed", "no axis of seeds", "not finite"],
+    ("values", "message"),
+    [({0: [], 1: []}, "one finite score per seed"), ({0: [0.1], 1: [math.nan]}, "one finite"), ({1: [0.5]}, "posted")],
+    ids=["no seed", "not finite", "not as posted"],
 )
-def test_effects_refuse_a_table_that_has_not_one_finite_row_per_set(values: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        attribution.effects(["a", "b"], values, 0)
+def test_effects_refuse_scores_without_a_finite_one_per_seed_or_without_those_as_posted(
+    values: Mapping[int, Sequence[float]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        attribution.effects(["a"], values, 0)

@@ -28,11 +28,12 @@ RUNS: dict[str, list[Run]] = {
     each.folder: [samples.untrained_run(each, seed, DATA) for seed in sorted(each.seeds)] for each in PLANNED.runs.runs
 }
 PREDICTED = {f"predicted_{split}": (y + (np.arange(len(y)) % 4 == 0)) % 10 for split, y in DATA.y.items()}
-BASELINE = {
+BASELINE: dict[str, Any] = {
     "result.json": {
         "n_iter": 11,
         "scores": {split: float(np.mean(PREDICTED[f"predicted_{split}"] == y)) for split, y in DATA.y.items()},
         "losses": dict.fromkeys(DATA.y, 0.5),
+        "measures": {split: {"accuracy": 0.75, "balanced_accuracy": 0.7} for split in DATA.y},
     },
     **PREDICTED,
 }
@@ -40,7 +41,7 @@ BASELINE = {
 
 @pytest.fixture(scope="module")
 def result() -> CaseResult:
-    baselines = {"logistic": (PLANNED.baselines.baselines["logistic"], BASELINE)}
+    baselines = {name: (settings, BASELINE) for name, settings in PLANNED.baselines.baselines.items()}
     return cases.case_result(PLANNED.case, DATA, RUNS, baselines)
 
 
@@ -60,6 +61,8 @@ def test_a_variant_has_the_scores_losses_and_steps_of_its_runs(result: CaseResul
         assert variant.steps == 10
         assert variant.diverged == 0
         assert variant.network["epochs"] == 2
+        balanced = {run.seed: run.measures["test"]["balanced_accuracy"] for run in RUNS[name]}
+        assert variant.measures["test"]["balanced_accuracy"].per_seed == balanced
 
 
 def test_gains_are_over_as_posted_with_the_same_seed(result: CaseResult) -> None:
@@ -105,12 +108,13 @@ def test_confusion_counts_and_recall_are_over_the_test_answers_of_every_seed(res
 
 
 def test_a_baseline_has_single_values_with_their_sampling_interval(result: CaseResult) -> None:
-    [baseline] = result.baselines
+    baseline, floor = result.baselines
     score, right = baseline.scores["test"], BASELINE["result.json"]["scores"]["test"]
     assert (score.mean, score.low, score.high, score.finite) == (right, None, None, True)
     assert score.sampling == intervals.sampling([right], len(DATA.y["test"]))
     assert (baseline.losses["train"].mean, baseline.n_iter, baseline.settings["max_iter"]) == (0.5, 11, 100)
     assert np.trace(baseline.confusion) == (PREDICTED["predicted_test"] == DATA.y["test"]).sum()
+    assert (baseline.measures["test"]["balanced_accuracy"].mean, floor.name) == (0.7, "floor")
     assert result.published[2].measured == score.mean
 
 
@@ -127,15 +131,18 @@ def test_every_point_has_the_scores_of_its_runs_with_the_seeds_of_the_case(resul
 
 def test_the_result_describes_the_data_the_network_as_posted_and_what_each_fix_changes(result: CaseResult) -> None:
     assert result.data.rows == {"train": 70, "validation": 30, "test": 30}
-    assert (result.data.features, result.data.n_classes) == (12, 10)
+    assert (result.data.features, result.data.inputs, result.data.pictures) == (12, None, False)
+    assert result.data.classes == result.data.axis == tuple("0123456789")
+    assert result.data.balance == tuple(np.bincount(DATA.y["train"]) / 70)
+    assert (result.task, result.score) == ("multiclass", "accuracy")
     assert {name: digest.shape for name, digest in result.data.arrays.items() if name.endswith("train")} == {
         "x_train": (70, 12),
         "y_train": (70,),
     }
     softmax, adam = result.fixes
-    assert softmax.changes == (("output_activation", "sigmoid", "softmax"),)
-    assert adam.changes == (("optimizer.name", "sgd", "adam"), ("optimizer.learning_rate", "0.001", "0.03"))
-    assert result.as_posted["hidden_units"] == [7]
+    assert softmax.changes == (("layers.output.activation", "sigmoid", "softmax"),)
+    assert adam.changes == (("optimizer", "sgd", "adam"), ("optimizer.learning_rate", "0.001", "0.03"))
+    assert result.as_posted["layers"][0] == {"name": "hidden", "units": 7, "activation": "relu"}
 
 
 def test_the_fixed_variant_has_that_name_or_is_the_first_with_most_fixes_and_no_other_settings() -> None:

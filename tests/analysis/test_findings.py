@@ -54,6 +54,7 @@ def test_a_fix_that_surely_lowers_the_score_over_all_orders_is_harmful() -> None
     # If its interval reaches zero, the loss is not sure.
     effects = original.effects["3"]["test"]
     b = effects.fixes["b"]
+    assert b.shapley is not None
     unsure = b.model_copy(update={"shapley": b.shapley.model_copy(update={"high": 0.01})})
     changed = effects.model_copy(update={"fixes": effects.fixes | {"b": unsure}})
     assert findings.find(original.model_copy(update={"effects": {"3": {"test": changed}}}), "3", "test").harmful == {}
@@ -94,3 +95,21 @@ def test_the_advice_compares_what_lacks_the_necessary_fix_with_what_has_it() -> 
     assert names(advice.without) == ["", "b", "bc"]
     assert (advice.advised, advice.completed, advice.better) == (None, None, [])
     assert findings.advice(result({"": 0.1, "a": 0.9}), "3", "test") is None
+
+
+def test_of_alternatives_no_fix_is_called_necessary_and_a_loss_is_one_of_the_main_effect() -> None:
+    # Without ab: a and b are alternatives.
+    alternatives = made_up.result([0.5, 0.9, 0.2, 0.0], measured=lambda row: row != 3)
+    found = findings.find(alternatives, "3", "test")
+    assert found.gains
+    assert (found.necessary, found.enough) == ({}, (("a",),))
+    assert found.harmful == pytest.approx({"b": -0.3})
+    assert (found.helping, found.hindering, found.substitutes) == (None, None, False)
+    assert findings.advice(alternatives, "3", "test") is None
+
+
+def test_a_point_without_a_finite_score_counts_as_the_least() -> None:
+    point = result({"": 0.5}).points[0]
+    nothing = point.scores["test"].model_copy(update={"mean": None})
+    assert findings.mean(point, "test") == 0.5
+    assert findings.mean(point.model_copy(update={"scores": {"test": nothing}}), "test") == findings.LEAST

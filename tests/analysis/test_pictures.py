@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.analysis import pictures
-from stages.data.prepared import Prepared
+from stages.data.prepared import Prepared, digits
 from stages.training.runs import Run
 
 X = np.array([[0, 51, 102, 255], [1, 2, 3, 4], [5, 6, 7, 8]], np.uint8)
@@ -14,17 +14,30 @@ Y = np.array([1, 0, 1], np.uint8)
 
 
 def run(first_layer: str, kernel: np.ndarray, predicted: list[int]) -> Run:
+    """Return a run whose weights are not in the order of its layers, of which the first has no kernel."""
     answers = {"test": np.array(predicted, np.uint8)}
     confidence = np.array([0.5, 0.75, 0.9], np.float32)
     weights = {f"{first_layer}.kernel": kernel, "output.bias": kernel[0]}
-    return Run(0, np.zeros((1, 4)), {}, {}, answers, confidence, {"output.kernel": np.full((2, 2), 99.0)} | weights, 1)
+    layers: list[dict[str, object]] = [{"name": "drop", "layer": "Dropout", "rate": 0.5}, {"name": first_layer}]
+    return Run(
+        seed=0,
+        history=np.zeros((1, 4)),
+        scores={},
+        measures={},
+        losses={},
+        predicted=answers,
+        confidence=confidence,
+        weights={"output.kernel": np.full((2, 2), 99.0)} | weights,
+        steps=1,
+        facts={"network": {"layers": [*layers, {"name": "output"}]}},
+    )
 
 
 def test_the_pictures_of_a_variant_are_its_mistakes_and_its_first_layer() -> None:
-    data = Prepared({"test": X}, {"test": Y}, 2, 2, "columns", "")
+    data = Prepared({"test": X}, {"test": Y}, digits(2, "columns", "01"))
     hidden = np.array([[0.0, -2.0], [0.5, 1.0], [1.0, 0.0], [0.25, 0.0]], np.float32)
     found = pictures.pictures(
-        {"as_posted": run("hidden_0", hidden, [0, 0, 0]), "fixed": run("output", hidden[:, :1], [1, 0, 1])}, data
+        {"as_posted": run("hidden", hidden, [0, 0, 0]), "fixed": run("output", hidden[:, :1], [1, 0, 1])}, data
     )
     names = ("misread", "label", "answer", "confidence", "units", "largest_weight")
     assert found.keys() == {f"{variant}.{name}" for variant in ("as_posted", "fixed") for name in names}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.analysis.published import compare
-from stages.analysis.results import BaselineResult, Figure, PublishedResult
+from stages.analysis.results import Figure, PublishedResult
 from stages.config.schema import Published
 from stages.training.runs import Run
 
@@ -18,27 +18,23 @@ def published(**settings: Any) -> Published:
     return Published.model_validate(defaults | settings)
 
 
+def of_losses(losses: list[float]) -> Run:
+    history = np.array([[loss, 0.25, 0, 0] for loss in losses])
+    return Run(0, history, {}, {}, {}, {}, None, {}, 1)
+
+
 def of_epochs(histories: list[list[float]], **settings: Any) -> PublishedResult:
-    runs = [Run(0, np.array([[loss, 0, 0, 0] for loss in losses]), {}, {}, {}, None, {}, 1) for losses in histories]
-    [found] = compare(
-        published(figure="loss", **settings), [made_up.variant("v", (), (0,), 0.5)], [], {("v", "3"): runs}
-    )
+    runs = [of_losses(losses) for losses in histories]
+    variant = made_up.variant("v", (), (0,), 0.5)
+    [found] = compare(published(figure="loss", **settings), [variant], [], {("v", "3"): runs}, "accuracy")
     return found
 
 
 def of_baseline(mean: float | None, **settings: Any) -> PublishedResult:
     figure = Figure(mean=mean, low=None, high=None, finite=mean is not None)
     other = Figure(mean=7.0, low=None, high=None)
-    result = BaselineResult(
-        name="v",
-        settings={},
-        n_iter=1,
-        recall=(),
-        confusion=(),
-        scores={"train": other, "test": figure},
-        losses={"test": other},
-    )
-    [found] = compare(published(**settings), [], [result], {})
+    result = made_up.baseline("v", 0.5, scores={"train": other, "test": figure}, losses={"test": other})
+    [found] = compare(published(**settings), [], [result], {}, "accuracy")
     return found
 
 
@@ -77,3 +73,12 @@ def test_a_value_agrees_if_it_rounds_to_what_was_printed() -> None:
     printed = {"value": -55.0284, "tolerance": 0.00005, "from_epoch": 1}
     assert of_epochs([[-55.02837646263459]], **printed).agrees
     assert not of_epochs([[-55.02834]], **printed).agrees
+
+
+def test_the_score_of_a_regression_is_called_r2() -> None:
+    variant = made_up.variant("v", (), (0,), 0.5)
+    [mean] = compare(published(figure="test_r2"), [variant], [], {}, "r2")
+    assert (mean.measured, mean.agrees) == (0.5, True)
+    by_epoch = published(figure="r2", from_epoch=1)
+    [found] = compare(by_epoch, [variant], [], {("v", "3"): [of_losses([9.0])]}, "r2")
+    assert found.measured == 0.25

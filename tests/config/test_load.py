@@ -74,7 +74,11 @@ def test_the_files_of_plan_are_read_as_they_were_planned() -> None:
         assert load.read_planned(name, "runs", PlannedRuns) == plan.runs
         assert load.read_planned(name, "case", PlannedCase) == plan.case
         assert load.read_planned(name, "baselines", PlannedBaselines) == plan.baselines
-        assert load.read_data(name) == plan.data == params.cases[name].data
+        assert (
+            load.read_data(name)
+            == (plan.data.task, plan.data.data)
+            == (params.cases[name].task, params.cases[name].data)
+        )
     assert load.cases() == tuple(CONTENT["cases"])
 
 

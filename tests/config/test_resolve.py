@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.params_content import CONTENT, changed
+from config.params_content import CONTENT, changed, refusal
 from stages.base import files
-from stages.config import load
-from stages.config.network import Network, Tnc
-from stages.config.resolve import PlannedFiles, planned, resolve
-from stages.config.schema import Subset
+from stages.config import load, names
+from stages.config.data import Subset
+from stages.config.network import Network
+from stages.config.resolve import PlannedFiles, planned, points, resolve, under
 
 PARAMS = load.validated(CONTENT)
 PLANNED = planned(PARAMS)
@@ -28,20 +28,21 @@ def with_variants(variants: dict[str, Any]) -> PlannedFiles:
 
 
 def test_a_variant_is_as_posted_except_for_its_fixes_and_then_its_own_settings() -> None:
-    assert resolve(PARAMS.cases["ex4"], ["mini_batches"], {"batch_size": 7}, "3").batch_size == 7
+    assert resolve(PARAMS.cases["ex4"], ["mini_batches"], {"batch_size": 7}).batch_size == 7
     posted = PARAMS.cases["ex4"].as_posted
     network = next(variant.network for variant in PLANNED["ex4"].case.variants if variant.name == "assignment")
-    assert network.l2 == CONTENT["cases"]["ex4"]["fixes"]["scaled_l2"]["set"]["l2"] != posted.l2
-    assert network.optimizer == Tnc(name="tnc", max_function_calls=100)
-    untouched = {"hidden_units", "hidden_activation", "output_units", "output_activation", "input_scale"}
-    assert network.model_dump(include=untouched) == posted.model_dump(include=untouched)
+    assert [layer["l2"] for layer in posted.layers] == [1.0, 1.0]
+    assert [layer["l2"] for layer in network.layers] == [0.0001, 0.0001]
+    assert network.optimizer == names.named("optimizers", {"name": "tnc", "max_function_calls": 100})
+    assert [layer["units"] for layer in network.layers] == [layer["units"] for layer in posted.layers]
+    assert (network.inputs, network.targets) == (posted.inputs, posted.targets)
 
 
 @given(name=st.sampled_from(CASES), data=st.data())
 def test_the_order_of_fixes_does_not_matter(name: str, data: st.DataObject) -> None:
     case = PARAMS.cases[name]
     fixes = data.draw(st.lists(st.sampled_from(list(case.fixes)), unique=True))
-    assert resolve(case, fixes, {}, "3") == resolve(case, data.draw(st.permutations(fixes)), {}, "3")
+    assert resolve(case, fixes, {}) == resolve(case, data.draw(st.permutations(fixes)), {})
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -53,7 +54,7 @@ def test_every_set_of_fixes_is_a_point_at_the_place_whose_bits_name_the_fixes(na
     assert [point.keras for point in plan.case.points] == ["2.2"] * 2 ** len(fixes) + ["3"] * 2 ** len(fixes)
     for place, point in enumerate(plan.case.points):
         assert point.fixes == tuple(fix for i, fix in enumerate(fixes) if place >> i & 1)
-        assert networks[point.folder] == resolve(PARAMS.cases[name], point.fixes, {}, point.keras)
+        assert networks[point.folder] == under(resolve(PARAMS.cases[name], point.fixes, {}), point.keras)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -82,7 +83,7 @@ def test_no_run_of_the_real_cases_is_trained_twice() -> None:
 def test_equal_configurations_share_the_folder_of_the_first_variant_and_all_their_seeds() -> None:
     plan = with_variants(
         {
-            "first": {"set": {"hidden_units": [256]}, "seeds": [7, 2]},
+            "first": {"set": {"layers.hidden.units": 256}, "seeds": [7, 2]},
             "second": {"fixes": ["wider_hidden"]},
             "again": {"seeds": [3, 9]},
             "few": {"data": {"first_of_each_class": {3: 5}}},
@@ -113,8 +114,8 @@ def test_under_one_condition_a_variant_is_called_by_its_name_and_under_several_b
 
 def test_a_point_without_a_name_has_a_folder_that_depends_on_its_network_alone() -> None:
     point = next(point for point in PLANNED["mnist"].case.points if point.fixes == ("wider_hidden",))
-    network = resolve(PARAMS.cases["mnist"], point.fixes, {}, "2.2")
-    digest = hashlib.sha256(files.json_text(network.model_dump(mode="json")).encode()).hexdigest()
+    network = under(resolve(PARAMS.cases["mnist"], point.fixes, {}), "2.2")
+    digest = hashlib.sha256(files.json_text(network.brief()).encode()).hexdigest()
     assert point.folder == f"p-{digest[:8]}"
     content = copy.deepcopy(CONTENT)
     content["cases"]["mnist"]["fixes"]["bigger"] = content["cases"]["mnist"]["fixes"].pop("wider_hidden")
@@ -126,53 +127,74 @@ def test_a_point_without_a_name_has_a_folder_that_depends_on_its_network_alone()
 
 def test_whole_numbers_and_exponents_give_the_same_plan_as_decimals() -> None:
     assert load.parsed(b"[1e-3, 1E-4, 1e0]") == load.parsed(b"[0.001, 0.0001, 1.0]")
-    content = changed("cases.ex4.as_posted.l2", 1)
+    content = changed("cases.ex4.as_posted.layers.hidden.l2", 1)
     assert planned(load.validated(content)) == PLANNED
 
 
+RATES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 NETWORKS = st.builds(
-    lambda units, rate, l2: Network.model_validate(
+    lambda units, rate, l2, order: Network.model_validate(
         {
             **CONTENT["cases"]["mnist"]["as_posted"],
             "keras": "2.2",
-            "hidden_units": units,
+            "layers": {name: {"units": n, "l2": l2} for name, n in zip(order, units, strict=False)},
             "optimizer": {"name": "sgd", "learning_rate": rate},
-            "l2": l2,
+            "class_weight": {0: l2, 7: 1},
         }
     ),
-    st.lists(st.integers(1, 1000), max_size=32),
-    st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    st.lists(st.integers(1, 1000), min_size=1, max_size=26),
+    RATES | st.builds(lambda rate: {"name": "CosineDecay", "initial_learning_rate": rate, "decay_steps": 5}, RATES),
     st.floats(min_value=0, allow_infinity=False),
+    st.permutations("abcdefghijklmnopqrstuvwxyz"),
 )
 
 
 @given(NETWORKS)
-def test_a_network_survives_its_file_bit_for_bit(network: Network) -> None:
+def test_a_network_survives_its_file_bit_for_bit_with_its_layers_in_order(network: Network) -> None:
     assert Network.model_validate_json(files.json_text(network.model_dump(mode="json"))) == network
+    assert Network.model_validate_json(files.json_text(network.brief())) == network
 
 
 def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share_it() -> None:
-    network = resolve(PARAMS.cases["ex4"], [], {}, "2.2")
+    network = under(resolve(PARAMS.cases["ex4"], [], {}), "2.2")
 
-    def program(**changes: Any) -> str:
-        return Network.model_validate({**network.model_dump(), **changes}).program
+    def program(l2: float = 1.0, units: int = 25, initializer: str = "glorot_uniform", **changes: Any) -> str:
+        hidden = {"units": units, "activation": "sigmoid", "l2": l2, "kernel_initializer": initializer}
+        layers = {"hidden": hidden, "output": {"units": 10, "activation": "sigmoid", "l2": 1.0}}
+        return Network.model_validate({**network.model_dump(), "layers": layers, **changes}).program
 
     change: dict[str, Any]
     for change in (
         {"l2": 0.5},
         {"epochs": 3},
-        {"initializer": {"name": "uniform", "limit": 0.1}},
+        {"initializer": "he_normal"},
+        {"shuffle": False},
         {"optimizer": {"name": "sgd", "learning_rate": 0.5}},
     ):
         assert program(**change) == network.program
     for change in (
         {"l2": 0.0},
         {"batch_size": 7},
-        {"hidden_units": [26]},
+        {"units": 26},
         {"keras": "3"},
-        {"input_scale": 0.5},
+        {"inputs": {"scale": 0.5}},
+        {"targets": "integer"},
+        {"class_weight": {0: 2.0}},
+        {"optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}},
         {"optimizer": {"name": "adam", "learning_rate": 0.01}},
     ):
         assert program(**change) != network.program
-    tnc = {"optimizer": {"name": "tnc", "max_function_calls": 5}, "batch_size": None, "epochs": None}
+    tnc: dict[str, Any] = {"optimizer": {"name": "tnc", "max_function_calls": 5}, "batch_size": None, "epochs": None}
     assert program(**tnc, l2=0.5) != program(**tnc, l2=1.0)
+
+
+def test_alternatives_are_in_no_point_together_and_not_in_a_variant_either() -> None:
+    content = changed("cases.ex4.fixes.sgd_faster", {"why": "", "set": {"optimizer.learning_rate": 0.1}})
+    case = load.validated(content).cases["ex4"]
+    found = list(points(case))
+    assert len(found) == 3 * 2**4
+    assert not any({"adam", "sgd_faster"} <= set(point) for point in found)
+    variant = "cases.ex4.variants.fixed.fixes"
+    content["cases"]["ex4"]["variants"]["fixed"]["fixes"].append("sgd_faster")
+    expected = "adam and sgd_faster; expected one of the two: they set the same, so they are alternatives"
+    assert refusal(content) == f"{variant}: {expected}"

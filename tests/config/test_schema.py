@@ -7,7 +7,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from config.params_content import ABSENT, CONTENT, ROOT, changed, refusal
-from stages.config import load
+from stages.config import load, names
+from stages.config.network import PostedNetwork
 from stages.config.schema import Execution
 
 MNIST = "cases.mnist.as_posted"
@@ -19,7 +20,11 @@ ADDRESS = "an address that begins with https:// or http://"
 NAME = "a name of at most 64 letters, digits, _ and - that begins with a letter"
 DATA_FILE = "the path of a file below data/, not in data/prepared, of letters, digits, _, -, . and /"
 ONE_LINE = "text in one line, without control characters"
-KEYS = ", ".join(CONTENT["cases"]["mnist"]["as_posted"])
+KEYS = ", ".join(PostedNetwork.model_fields)
+ADAM = ", ".join(names.described()["optimizers"]["adam"])
+LAYERS = f"{MNIST}.layers"
+RECIPES = "mnist, exercise4, own"
+RATE = "a number above 0, or a schedule: a mapping of name and settings"
 VARIANT_KEYS = "fixes, set, data, seeds, keras"
 
 
@@ -29,23 +34,38 @@ VARIANT_KEYS = "fixes, set, data, seeds, keras"
         ("sedes", "seeds, execution, cases"),
         (
             "cases.mnist.dataset",
-            "title, source, data, judged_by, keras, as_posted, fixes, variants, baselines, published",
+            "title, source, task, data, judged_by, keras, as_posted, fixes, variants, baselines, published",
         ),
         ("cases.mnist.data.side", "file, recipe, validation_split"),
         (f"{MNIST}.epoch", KEYS),
-        (f"{MNIST}.optimizer.rate", "name, learning_rate"),
-        (f"{MNIST}.initializer.limit", "name"),
-        (f"{WIDER}.hidden_unit", KEYS),
-        ("cases.mnist.fixes.wider_hidden.because", "why, set"),
+        (f"{MNIST}.optimizer.rates", ADAM),
+        (f"{LAYERS}.hidden.limit", ", ".join(names.described()["layers"]["Dense"])),
+        ("cases.mnist.fixes.wider_hidden.because", "why, set, multiply, insert, remove"),
         (f"{FIXED}.fix", VARIANT_KEYS),
-        ("cases.mnist.baselines.logistic_regression.max_iters", "input_scale, C, max_iter, one_vs_all"),
+        ("cases.mnist.baselines.logistic_regression.max_iters", "model, inputs, C, max_iter, one_vs_all"),
         ("execution.jobs", "backend, workers, scheduler"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_keys_that_exist(path: str, keys: str) -> None:
     content = changed(path, 1)
     content["cases"] = content.pop("cases")
-    assert refusal(content) == f"{path}: unknown key; expected one of: {keys}"
+    assert re.sub(r" \(did you mean \w+\?\)", "", refusal(content)) == f"{path}: unknown key; expected one of: {keys}"
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("sedes", "seeds"),
+        (f"{MNIST}.epoch", "epochs"),
+        (f"{MNIST}.optimizer.learning_rat", "learning_rate"),
+        (f"{LAYERS}.hidden.activatoin", "activation"),
+        ("cases.mnist.data.validation_splt", "validation_split"),
+    ],
+)
+def test_a_slip_of_the_pen_is_answered_with_the_word_that_was_meant(path: str, meant: str) -> None:
+    content = changed(path, 1)
+    content["cases"] = content.pop("cases")
+    assert refusal(content).startswith(f"{path}: unknown key (did you mean {meant}?); expected one of: ")
 
 
 @pytest.mark.parametrize(
@@ -56,26 +76,36 @@ def test_an_unknown_key_is_refused_with_the_keys_that_exist(path: str, keys: str
         (f"{MNIST}.epochs", 10.0, "10.0; expected a whole number"),
         (f"{MNIST}.epochs", 0, "0; expected a number of at least 1"),
         (f"{MNIST}.epochs", 10**7, "10000000; expected a number of at most 1000000"),
-        (f"{MNIST}.l2", "0", '"0"; expected a number'),
-        (f"{MNIST}.l2", -0.1, "-0.1; expected a number of at least 0"),
-        (f"{MNIST}.l2", float("inf"), "Infinity; expected a finite number"),
-        (f"{MNIST}.hidden_units", 64, "64; expected a list"),
-        (f"{MNIST}.hidden_units", [1] * 33, f"[{'1, ' * 25}1...; expected at most 32 entries"),
-        (f"{MNIST}.hidden_units.0", 0, "0; expected a number of at least 1"),
+        (f"{LAYERS}.hidden.l2", "0", '"0"; expected a number of at least 0'),
+        (f"{LAYERS}.hidden.l2", -0.1, "-0.1; expected a number of at least 0"),
+        (f"{LAYERS}.hidden.l2", float("inf"), "Infinity; expected a number of at least 0"),
+        (f"{LAYERS}.hidden", 64, "64; expected a mapping of the settings of a layer"),
+        (LAYERS, 64, "64; expected a mapping of names to layers"),
+        (LAYERS, {"flat": {"layer": "Flatten"}}, "no Dense layer; expected at least one"),
+        (f"{LAYERS}.hidden.units", 0, "0; expected a whole number of at least 1 and at most 16384"),
         (
-            f"{MNIST}.hidden_units",
-            [10_000, 5_000],
-            "[10000, 5000] with 57890000 weights; expected units with at most 50000000 weights",
+            LAYERS,
+            {"a": {"units": 10_000}, "b": {"units": 5_000}},
+            "layers with 57840000 weights; expected units with at most 50000000 weights",
         ),
-        (f"{MNIST}.hidden_activation", "gelu", "\"gelu\"; expected 'linear', 'relu', 'sigmoid' or 'tanh'"),
-        (f"{MNIST}.output_units", 2, "2; expected 1 or 10"),
-        (f"{MNIST}.output_units", True, "true; expected a whole number"),
+        (f"{LAYERS}.output.units", True, "true; expected a whole number of at least 1 and at most 16384"),
+        (f"{MNIST}.inputs", "scaled", '"scaled"; expected one of: raw, standardized, or {scale: factor}'),
+        (f"{MNIST}.targets", 1, "1; expected one of: raw, integer, one_hot, standardized, or {scale: factor}"),
+        (f"{MNIST}.class_weight", {0: -1}, '{"0": -1.0}; expected weights of at least 0, by class'),
+        (f"{MNIST}.shuffle", 1, "1; expected true or false"),
+        (f"{MNIST}.early_stopping", 3, "3; expected null, or a mapping of settings"),
         ("cases.mnist.keras", [], "[]; expected 1 or more entries"),
         ("cases.mnist.keras.0", 2.2, "2.2; expected '2.2' or '3'"),
-        (f"{MNIST}.optimizer", "adam", '"adam"; expected a mapping whose name is one of: sgd, adam, tnc'),
-        (f"{MNIST}.optimizer.name", "rmsprop", '"rmsprop"; expected one of: sgd, adam, tnc'),
-        (f"{MNIST}.optimizer.learning_rate", 0, "0; expected a number above 0"),
-        (f"{MNIST}.optimizer.learning_rate", float("nan"), "NaN; expected a finite number"),
+        (f"{MNIST}.optimizer", 5, "5; expected a name, or a mapping of name and settings"),
+        (f"{MNIST}.optimizer.learning_rate", 0, f"0; expected {RATE}"),
+        (f"{MNIST}.optimizer.learning_rate", float("nan"), f"NaN; expected {RATE}"),
+        ("cases.mnist.task", "binary", '"binary"; expected multiclass with the recipe mnist'),
+        (
+            "cases.mnist.task",
+            "clustering",
+            "\"clustering\"; expected 'binary', 'multiclass', 'multilabel' or 'regression'",
+        ),
+        ("cases.ex4.judged_by", "validation", '"validation"; expected one of: train, test'),
         ("cases", {}, "{}; expected 1 or more entries"),
         ("cases.bad name", CONTENT["cases"]["ex4"], f'"bad name"; expected {NAME}'),
         ("cases.x; rm -r *", CONTENT["cases"]["ex4"], f'"x; rm -r *"; expected {NAME}'),
@@ -90,25 +120,25 @@ def test_an_unknown_key_is_refused_with_the_keys_that_exist(path: str, keys: str
         ),
         ("cases.mnist.source", "javascript:alert(1)", f'"javascript:alert(1)"; expected {ADDRESS}'),
         ("cases.mnist.source", "https://u:p@x/", f'"https://u:p@x/"; expected {ADDRESS}'),
-        ("cases.mnist.data", "mnist", '"mnist"; expected a mapping whose recipe is one of: mnist, exercise4'),
-        ("cases.mnist.data.recipe", "cifar", '"cifar"; expected one of: mnist, exercise4'),
+        ("cases.mnist.data", "mnist", '"mnist"; expected a mapping whose recipe is one of: mnist, exercise4, own'),
+        ("cases.mnist.data.recipe", "cifar", '"cifar"; expected one of: mnist, exercise4, own'),
         ("cases.mnist.data.validation_split", 1, "1; expected a number of at most 0.999"),
         ("cases.mnist.data.file", "/etc/passwd", f'"/etc/passwd"; expected {DATA_FILE}'),
         ("cases.mnist.data.file", "data/../x.npz", f'"data/../x.npz"; expected {DATA_FILE}'),
         ("cases.mnist.data.file", "data/prepared/ex4.npz", f'"data/prepared/ex4.npz"; expected {DATA_FILE}'),
         ("cases.ex4.data.side", 29, "29; expected a number of at most 28"),
-        ("cases.mnist.judged_by", "test_accuracy", "\"test_accuracy\"; expected 'train' or 'test'"),
+        ("cases.mnist.judged_by", "test_accuracy", "\"test_accuracy\"; expected 'train', 'validation' or 'test'"),
         ("cases.mnist.fixes", [], "[]; expected a mapping of keys to values"),
         ("cases.mnist.fixes.-f", {"why": "", "set": {}}, f'"-f"; expected {NAME}'),
         (
             "cases.mnist.baselines.logistic_regression",
             5,
-            "5; expected a mapping of the keys input_scale, C, max_iter, one_vs_all",
+            "5; expected a mapping whose model is one of: LogisticRegression, Ridge, Floor",
         ),
         ("cases.mnist.baselines.logistic_regression.one_vs_all", 1, "1; expected true or false"),
         ("cases.ex4.baselines.NaN", BASELINE, '"NaN"; expected another name: readers of CSV do not take NaN for text'),
         (f"{FIXED}.fixes", "scaled_inputs", '"scaled_inputs"; expected a list'),
-        (f"{ZEROS}.10", 5, "10; expected a number below 10"),
+        (f"{ZEROS}.10", 5, "10; expected a digit from 0 to 9"),
         (f"{ZEROS}.0", 0, "0; expected a number of at least 1"),
         (f"{ZEROS}.1", 501, "501; expected at most data.examples_per_class, 500"),
         (ZEROS, {"zero": 5}, '"zero"; expected a whole number'),
@@ -133,12 +163,12 @@ def test_a_wrong_value_is_refused_with_its_path_and_what_is_expected(path: str, 
         ("seeds", "a list"),
         ("cases", "a mapping of keys to values"),
         ("cases.mnist.title", "text"),
-        ("cases.mnist.data", "a mapping whose recipe is one of: mnist, exercise4"),
+        ("cases.mnist.data", "a mapping whose recipe is one of: mnist, exercise4, own"),
         (MNIST, f"a mapping of the keys {KEYS}"),
-        (f"{MNIST}.epochs", "a whole number"),
-        (f"{MNIST}.optimizer", "a mapping whose name is one of: sgd, adam, tnc"),
-        (f"{MNIST}.optimizer.name", "one of: sgd, adam, tnc"),
-        (f"{MNIST}.optimizer.learning_rate", "a number"),
+        (f"{LAYERS}.hidden.units", "a whole number of at least 1 and at most 16384"),
+        (f"{MNIST}.optimizer", "a name, or a mapping of name and settings"),
+        (f"{MNIST}.optimizer.name", f"one of: {', '.join(names.described()['optimizers'])}"),
+        ("cases.mnist.baselines.logistic_regression.model", "one of: LogisticRegression, Ridge, Floor"),
         ("execution.workers", "a whole number with backend loky"),
     ],
 )
@@ -150,16 +180,10 @@ def test_a_missing_key_is_refused_with_what_is_expected_for_it(path: str, expect
     ("settings", "path", "expected"),
     [
         ({"optimizer": {"name": "sgd", "learning_rate": 0}}, ".optimizer.learning_rate", "0; expected a number above"),
-        ({"optimizer": {"name": "sgd"}}, ".optimizer.learning_rate", "missing; expected a number"),
-        ({"optimizer": {"learning_rate": 0.1}}, ".optimizer.name", "missing; expected one of: sgd, adam, tnc"),
-        ({"hidden_units": [8, 0]}, ".hidden_units.1", "0; expected a number of at least 1"),
-        ({"output_units": 10}, "", "loss binary_crossentropy with output_units 10; expected binary_crossentropy with"),
-        ({"batch_size": None}, "", "batch_size null with optimizer adam; expected batch_size null with optimizer tnc"),
-        (
-            {"input_scale": 1},
-            ".input_scale",
-            "1; expected 0.00392156862745098, as fix scaled_inputs sets it: fixes combine in any order",
-        ),
+        ({"optimizer": {"learning_rate": 0.1}}, ".optimizer.name", "missing; expected one of: adadelta, "),
+        ({"layers.hidden.unit": 8}, ".layers.hidden.unit", "no unit (did you mean units?); expected one of those"),
+        ({"hidden_units": 8}, ".hidden_units", "no hidden_units; expected one of those that the network has: inputs"),
+        ({"layers.hidden.units": 0}, ".layers.hidden.units", "0; expected a whole number of at least 1"),
     ],
 )
 def test_an_impossible_fix_is_refused_at_the_key_that_it_sets(
@@ -168,17 +192,82 @@ def test_an_impossible_fix_is_refused_at_the_key_that_it_sets(
     assert refusal(changed(WIDER, settings)).startswith(f"{WIDER}{path}: {expected}")
 
 
-def test_fixes_that_are_possible_alone_but_not_together_are_named() -> None:
-    content = changed("cases.ex4.fixes.adam.set", {"loss": "summed_binary_crossentropy"})
-    problem = "softmax_output and adam together: output_activation softmax with loss summed_binary_crossentropy"
-    assert refusal(content) == f"cases.ex4.fixes: {problem}; expected output_activation sigmoid"
+def test_a_fix_that_contradicts_the_network_as_posted_is_refused_by_its_name() -> None:
+    expected = "batch_size null with optimizer adam; expected batch_size null with optimizer tnc, which counts"
+    assert refusal(changed(WIDER, {"batch_size": None})).startswith(f"cases.mnist.fixes.wider_hidden: {expected}")
 
 
 def test_an_impossible_network_is_refused_as_posted_and_in_a_variant() -> None:
-    expected = "output_activation softmax with loss binary_crossentropy; expected output_activation sigmoid"
-    assert refusal(changed(f"{MNIST}.output_activation", "softmax")) == f"{MNIST}: {expected}"
+    expected = "epochs null with optimizer adam; expected epochs null with optimizer tnc"
+    assert refusal(changed(f"{MNIST}.epochs", None)).startswith(f"{MNIST}: {expected}")
     scaled = "cases.mnist.variants.scaled_inputs.set"
-    assert refusal(changed(scaled, {"output_activation": "softmax"})) == f"{scaled}: {expected}"
+    assert refusal(changed(scaled, {"epochs": None})).startswith(f"{scaled}: {expected}")
+
+
+OWN = {"file": "data/own/heart.csv", "target": "disease", "test_split": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"file": "data/own/a.xlsx"}, '.file: "data/own/a.xlsx"; expected a file that ends in .csv, .parquet or .npz'),
+        ({"target": None}, ".target: missing; expected the column, or the columns, that the network shall predict"),
+        ({"file": "data/own/a.npz"}, ".target: target with an NPZ file; expected none: its arrays are x and y"),
+        ({"given": ["test"]}, '.given: ["test"]; expected none for a table: only an NPZ file has splits'),
+        ({"validation_split": 0.9}, ".test_split: validation_split and test_split; expected less than 1 together"),
+        ({"drop": ["disease"]}, ': "disease"; expected each column in one of target, drop and sample_weight'),
+        ({"names": "hidden"}, ".names: \"hidden\"; expected 'show' or 'hide'"),
+        ({"targets": "x"}, ".targets: unknown key (did you mean target?); expected one of: recipe, file, target, "),
+        ({"test_split": 1}, ".test_split: 1; expected a number of at most 0.999"),
+        (
+            {"file": "data/own/a.npz", "target": None, "given": ["test"]},
+            ".test_split: test_split; expected none, because the file has the split test",
+        ),
+    ],
+)
+def test_own_data_that_contradict_themselves_are_refused(changes: dict[str, Any], expected: str) -> None:
+    assert refusal(changed("cases.mnist.data", OWN | changes)).startswith(f"cases.mnist.data{expected}")
+
+
+def own_case(task: str, **changes: Any) -> dict[str, Any]:
+    """Return a params.yaml with one case of a table of one's own."""
+    network = {"layers": {"out": {"units": 1}}, "loss": "mse", "optimizer": "sgd"}
+    fixes = {"faster": {"why": "", "multiply": {"optimizer.learning_rate": 10}}}
+    case = {"title": "", "task": task, "data": OWN, "judged_by": "test", "as_posted": network, "fixes": fixes}
+    return {**CONTENT, "cases": {"heart": {**case, **changes}}}
+
+
+def test_a_case_of_own_data_needs_no_source_variant_baseline_or_published_number() -> None:
+    for task, model in (
+        ("regression", "Ridge"),
+        ("binary", "LogisticRegression"),
+        ("multilabel", "LogisticRegression"),
+    ):
+        case = load.validated(own_case(task)).cases["heart"]
+        assert [baseline.model for baseline in case.all_baselines().values()] == [model, "Floor"]
+        assert (case.data.splits, case.keras) == (("train", "test"), ("3",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"judged_by": "validation"}, 'judged_by: "validation"; expected one of: train, test'),
+        (
+            {"baselines": {"b": {"model": "LogisticRegression"}}},
+            'baselines.b.model: "LogisticRegression"; expected Ridge with task regression',
+        ),
+        (
+            {"baselines": {"floor": {"model": "Floor"}}},
+            "baselines.floor: the baseline that every case has; expected another name",
+        ),
+        (
+            {"variants": {"few": {"data": {"first_of_each_class": {0: 1}}}}},
+            "variants.few.data.first_of_each_class: a subset with task regression; expected none",
+        ),
+    ],
+)
+def test_what_the_task_cannot_have_is_refused(changes: dict[str, Any], expected: str) -> None:
+    assert refusal(own_case("regression", **changes)).startswith(f"cases.heart.{expected}")
 
 
 @pytest.mark.parametrize(

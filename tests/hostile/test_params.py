@@ -170,10 +170,9 @@ def test_a_file_that_would_exhaust_the_machine_is_refused_at_once(tmp_path: Path
 def test_a_case_of_the_largest_accepted_size_is_planned_in_time() -> None:
     content = copy.deepcopy(CONTENT)
     case = content["cases"]["mnist"]
-    keys = [key for key in case["as_posted"] if key not in ("loss", "output_units", "output_activation")]
-    case["fixes"] = {
-        f"f{n}": {"why": "", "set": {key: case["as_posted"][key]}} for n, key in enumerate([*keys, *keys][:10])
-    }
+    paths: dict[str, Any] = {f"layers.*.{key}": 0.5 for key in ("l1", "l2", "bias_l1", "bias_l2", "activity_l2")}
+    paths |= {"epochs": 3, "batch_size": 3, "loss": "mse", "inputs": "standardized", "optimizer.beta_1": 0.5}
+    case["fixes"] = {f"f{n}": {"why": "", "set": {path: value}} for n, (path, value) in enumerate(paths.items())}
     case["variants"] = {f"v{n}": {"fixes": list(case["fixes"])} for n in range(200)}
     figure = {"claim": "x", "value": 1.0, "tolerance": 1.0, "source": "x", "of": "v1", "figure": "loss"}
     case["published"] = [figure | {"from_epoch": 1}] * 1000
@@ -291,23 +290,28 @@ def extreme(random: Random) -> dict[str, Any]:
         "ex4": {"examples_per_class": 3, "side": random.choice([1, 28])},
     }
     tnc = {"optimizer": {"name": "tnc", "max_function_calls": 1}, "batch_size": None, "epochs": None}
-    for old, new, key in (("mnist", "m" * 64, "input_scale"), ("ex4", "E" * 64, "l2")):
+    for old, new, key in (("mnist", "m" * 64, "inputs"), ("ex4", "E" * 64, "layers.*.l2")):
         case = content["cases"].pop(old)
         case["title"] = title + "x" * (400 - len(title))
         case["source"] = "https://x/?a=1&b='()*" + "y" * 900
         case["data"] |= data[old]
         rate = {"name": random.choice(["sgd", "adam"]), "learning_rate": random.choice([small, large])}
         case["as_posted"] |= {"optimizer": rate, "batch_size": random.choice([1, 1_000_000]), "epochs": 2}
-        case["as_posted"] |= {"hidden_units": random.choice([[], [1, 1]])}
-        case["as_posted"] |= {"initializer": {"name": "uniform", "limit": random.choice([small, 1e38])}}
-        case["fixes"] = {"f" * 64: {"why": title, "set": {key: random.choice([small, large])}}}
+        limit = random.choice([small, 1e38])
+        initializer = {"name": "random_uniform", "minval": -limit, "maxval": limit}
+        output = {**case["as_posted"]["layers"]["output"], "kernel_initializer": initializer}
+        hidden = random.choice([{}, {"a" * 64: {"units": 1}, "b": {"units": 1}}])
+        case["as_posted"]["layers"] = {**hidden, "output": output}
+        value = random.choice([small, large])
+        case["fixes"] = {"f" * 64: {"why": title, "set": {key: {"scale": value} if key == "inputs" else value}}}
         case["variants"] = {
             "v" * 64: {"fixes": ["f" * 64], "seeds": [0, 2**31 - 1]},
             "few": {"data": {"first_of_each_class": {9: 1}}, "seeds": [9]},
         }
         settings = random.sample([(scale, strength) for scale in (1e-6, 1e6) for strength in (1e-6, 1e12)], 2)
         case["baselines"] = {
-            f"baseline-{place}": {"input_scale": scale, "C": strength, "max_iter": 5, "one_vs_all": bool(place)}
+            f"baseline-{place}": {"model": "LogisticRegression", "inputs": {"scale": scale}, "C": strength}
+            | {"max_iter": 5, "one_vs_all": bool(place)}
             for place, (scale, strength) in enumerate(settings)
         }
         case["published"] = []

@@ -29,9 +29,9 @@ def test_a_mean_that_is_not_finite_is_left_out_and_so_is_a_split_without_a_finit
     assert charts.splits_of(table, "loss") == ("training",)
 
 
-@pytest.mark.parametrize("figure", ["accuracy", "loss"])
+@pytest.mark.parametrize("figure", ["accuracy", "r2", "loss"])
 def test_a_curve_is_valid_vega_lite_with_equal_bytes_each_time(figure: str) -> None:
-    specs = [charts.learning_curve(curves(), figure, "epoch") for _ in range(2)]
+    specs = [charts.learning_curve(curves((figure, "loss")), figure, "epoch") for _ in range(2)]
     assert json.dumps(specs[0]) == json.dumps(specs[1])
     alt.LayerChart.from_dict(specs[0])
 
@@ -42,3 +42,15 @@ def test_a_curve_names_no_address_and_shows_its_unit_and_each_split() -> None:
         assert "://" not in json.dumps(spec)
         assert spec["layer"][0]["encoding"]["x"]["title"] == "function call"
         assert [tooltip["title"] for tooltip in spec["layer"][-1]["encoding"]["tooltip"]] == ["function call", *splits]
+
+
+def test_an_axis_of_accuracies_is_from_none_to_all_and_one_of_r2_is_as_long_as_its_values() -> None:
+    scales = {
+        figure: charts.learning_curve(curves((figure,)), figure, "epoch")["layer"][0]["encoding"]["y"]
+        for figure in ("accuracy", "r2")
+    }
+    assert {figure: y["scale"] for figure, y in scales.items()} == {
+        "accuracy": {"domain": [0, 1]},
+        "r2": {"zero": False},
+    }
+    assert scales["r2"]["title"] == "R²"

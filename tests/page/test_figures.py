@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from stages.analysis.results import Effects, Estimate
+from stages.analysis.results import CaseResult, Effects, Estimate
 from stages.page import figures
 
 SVG = "{http://www.w3.org/2000/svg}svg"
@@ -45,7 +45,9 @@ def test_learning_curves_show_the_means_of_each_split_and_figure(drawn: list[Fig
         for figure, means in (("accuracy", (0.2, 0.5)), ("validation_accuracy", (0.3, 0.4)), ("loss", (2.0, np.nan)))
         for epoch, mean in enumerate(means, 1)
     ]
-    figures.learning_curves("a title", pd.DataFrame(rows, columns=["figure", "epoch", "mean", "low", "high"]))
+    figures.learning_curves(
+        "a title", pd.DataFrame(rows, columns=["figure", "epoch", "mean", "low", "high"]), "accuracy"
+    )
     accuracy, loss = drawn[0].axes
     lines = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in accuracy.get_lines()}
     assert lines == {"training": [0.2, 0.5], "validation": [0.3, 0.4]}
@@ -56,7 +58,7 @@ def test_learning_curves_show_the_means_of_each_split_and_figure(drawn: list[Fig
 def test_confusion_shows_percentages_of_the_actual_class(drawn: list[Figure]) -> None:
     counts = np.zeros((10, 10), int)
     counts[3, 5], counts[3, 3], counts[4, 4] = 1, 3, 7
-    png = figures.confusion("a title", counts.tolist())
+    png = figures.confusion("a title", counts.tolist(), made_up.DIGITS)
     texts = {text.get_position(): text.get_text() for text in drawn[0].axes[0].texts}
     assert texts == {(5, 3): "25", (3, 3): "75", (4, 4): "100"}
     image = imread(io.BytesIO(png), format="png")
@@ -74,10 +76,39 @@ def test_shapley_values_are_bars_from_zero_with_their_intervals(drawn: list[Figu
     assert [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()] == [[0.25, 0.75], [0, 0]]
 
 
+def test_of_alternatives_the_main_effects_are_drawn(drawn: list[Figure]) -> None:
+    result = made_up.result([0.1, 0.4, 0.35, 0.0], measured=lambda row: row != 3)
+    assert "figures/shapley.png" in figures.tracked(result, "3", made_up.curves(result))
+    axes = drawn[0].axes[0]
+    assert axes.get_title() == "Main effects, test accuracy, Keras 3"
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.3, 0.25])  # type: ignore[attr-defined]
+
+
+def test_many_classes_have_no_numbers_and_long_names_are_cut(drawn: list[Figure]) -> None:
+    names = [f"a rather long name of class {number}" for number in range(31)]
+    figures.confusion("a title", np.eye(31, dtype=int).tolist(), names)
+    assert len(drawn[0].axes[0].texts) == 0
+    figures.confusion("a title", np.eye(30, dtype=int).tolist(), names[:30])
+    assert len(drawn[1].axes[0].texts) == 30
+    assert {len(label.get_text()) for label in drawn[1].axes[0].get_xticklabels()} <= set(range(1, 17))
+
+
+def test_a_regression_is_drawn_with_r2_and_tenths_and_below_zero(drawn: list[Figure]) -> None:
+    result = made_up.regression([-0.5, 0.4])
+    curves = made_up.curves(result)
+    assert ET.fromstring(figures.waterfall([result])).tag == SVG
+    shown = figures.tracked(result, result.variant("fixed", "3"), curves)
+    assert set(shown) == {"figures/confusion.png", "figures/learning_curves.png"}
+    confusion, learning = drawn
+    assert confusion.axes[0].get_title() == "fixed: % of each row, test R²"
+    assert [label.get_text() for label in confusion.axes[0].get_xticklabels()][:2] == ["tenth 1", "tenth 2"]
+    assert [axes.get_ylabel() for axes in learning.axes] == ["R²", "loss"]
+
+
 def test_the_svg_has_known_bytes_no_time_no_version_no_font_and_an_opaque_background() -> None:
     svg = figures.waterfall(RESULTS)
     assert svg == figures.waterfall(RESULTS)
-    assert hashlib.sha256(svg).hexdigest() == "0b7aea53d7afe8e09163aef8e9c57a2346eb27514517b6444660f9242a863b48"
+    assert hashlib.sha256(svg).hexdigest() == "61ab6661b0cea05a39d0ff78adc3f63b49f688e7afc764fb79851c673955b1f9"
     text = svg.decode()
     assert ET.fromstring(text).tag == SVG
     assert not re.search(r"\d{4}-\d\d-\d\d|Matplotlib v|dc:date|dc:creator|<text", text)
@@ -98,11 +129,11 @@ def test_any_number_of_fixes_and_a_single_seed_can_be_drawn(
 def test_a_title_is_text_whatever_it_holds() -> None:
     title = "$\\frac$ <a> --> & 'b'"
     assert ET.fromstring(figures.waterfall([made_up.result([0.1, 0.9], title=title)])).tag == SVG
-    assert figures.confusion(title, [[1]]).startswith(b"\x89PNG")
+    assert figures.confusion(title, [[1]], [title]).startswith(b"\x89PNG")
 
 
 def test_variants_and_baselines_have_their_pictures_with_equal_bytes_twice() -> None:
-    result = made_up.result([0.1, 0.9], finite=False, baselines=made_up.REAL.baselines)
+    result = made_up.result([0.1, 0.9], finite=False, baselines=(made_up.baseline("logistic", 0.8),))
     curves = made_up.curves(result, finite=False)
     few, baseline = result.variant("few", "3"), result.baselines[0]
     assert set(figures.tracked(result, few, curves)) == {"figures/confusion.png", "figures/learning_curves.png"}
@@ -111,5 +142,6 @@ def test_variants_and_baselines_have_their_pictures_with_equal_bytes_twice() -> 
 
 
 def test_the_committed_figure_shows_the_committed_results(root: Path) -> None:
-    mnist = type(made_up.REAL).model_validate_json((root / "reports/results/mnist.json").read_bytes())
-    assert figures.waterfall([mnist, made_up.REAL]) == (root / "reports/figure.svg").read_bytes()
+    paths = [root / f"reports/results/{case}.json" for case in ("mnist", "ex4")]
+    results = [CaseResult.model_validate_json(path.read_bytes()) for path in paths]
+    assert figures.waterfall(results) == (root / "reports/figure.svg").read_bytes()

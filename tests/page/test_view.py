@@ -14,7 +14,7 @@ import pytest
 
 from stages.analysis import attribution
 from stages.analysis.results import BaselineResult, CaseResult, Estimate, VariantResult
-from stages.page import view
+from stages.page import numbers, view
 
 MARKUP = "<script>alert('&')</script>"
 
@@ -131,12 +131,14 @@ def test_the_page_loads_nothing() -> None:
     page = Page(text)
     assert all(address.startswith("data:") for address in page.values("src"))
     links = [(tag, attrs["href"]) for tag, attrs in page.elements if not (attrs.get("href") or "#").startswith("#")]
-    assert links == [("link", "data:,"), ("a", made_up.REAL.source)]
+    assert links == [("link", "data:,"), ("a", made_up.SOURCE)]
     assert not re.search(r"@import|url\(", text)
 
 
 def test_the_tables_show_the_figures_of_the_result() -> None:
-    result = made_up.result([0.1, 0.4, 0.25, 0.9], baselines=made_up.REAL.baselines)
+    result = made_up.result(
+        [0.1, 0.4, 0.25, 0.9], baselines=(made_up.baseline("logistic", 0.8), made_up.baseline("floor", 0.05))
+    )
     text = page_of(result)
     cells = {
         (attributes["data-name"], attributes.get("data-split"), attributes.get("data-gain")): attributes["data-value"]
@@ -145,9 +147,8 @@ def test_the_tables_show_the_figures_of_the_result() -> None:
     }
     measured: list[VariantResult | BaselineResult] = [*result.variants, *result.baselines]
     expected: dict[Any, float | None] = {
-        (f"made-up.{one.label}", split, None): one.scores[split].mean for one in measured for split in ("train", "test")
+        (f"made-up.{one.label}", split, None): one.scores[split].mean for one in measured for split in one.scores
     }
-    del expected["made-up.few", "test", None]
     for variant in result.variants[1:]:
         expected |= {(f"made-up.{variant.name}", None, split): gain.mean for split, gain in variant.gain.items()}
     assert cells == {key: str(mean) for key, mean in expected.items()}
@@ -250,10 +251,112 @@ def test_every_condition_has_its_answer_its_facts_and_its_points() -> None:
 
 def test_a_claim_is_undecided_if_the_interval_does_not_tell() -> None:
     scores = np.array([[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.9, 0.9]])
-    effects = attribution.effects("ab", scores, 0)
+    effects = attribution.effects("ab", dict(enumerate(scores.tolist())), 0)
     result = made_up.result([0.1, 0.5, 0.9, 0.9], effects={"3": {"train": effects, "test": effects}})
     facts = plain(page_of(result).split('<ul class="facts">')[1].split("</ul>")[0])
     assert "Undecided with Keras 3: the intervals do not tell whether a is worth less than 1 point alone." in facts
+
+
+def card(result: CaseResult) -> str:
+    """Return the card of a case as a reader sees it."""
+    return plain(page_of(result).split("</article>")[0].rpartition("<article")[2])
+
+
+NO_BETTER = "As posted, the network is no better than always giving the same answer"
+
+
+@pytest.mark.parametrize(("floor", "said"), [(0.05, False), (0.112, False), (0.114, True), (0.2, True), (None, False)])
+def test_a_network_as_posted_that_is_no_better_than_always_giving_the_same_answer_is_called_so(
+    floor: float | None, said: bool
+) -> None:
+    # As posted it reaches 12.3%, and less than a point counts as nothing.
+    baselines = (made_up.baseline("logistic", 0.8), *(() if floor is None else (made_up.baseline("floor", floor),)))
+    text = card(made_up.result([0.123, 0.9], baselines=baselines))
+    assert (NO_BETTER in text) == said
+    if said:
+        assert f"{NO_BETTER} ({numbers.percent(floor)})." in text
+
+
+def test_a_network_as_posted_is_compared_with_the_floor_under_each_condition() -> None:
+    result = made_up.result([0.1, 0.9], keras=("2.2", "3"), baselines=(made_up.baseline("floor", 0.1),))
+    better = made_up.variant("as_posted", (), result.seeds, 0.5, "as_posted@3")
+    old = result.variant("as_posted", "2.2")
+    mixed = tuple({"as_posted@2.2": old, "as_posted@3": better}.get(each.label, each) for each in result.variants)
+    worse = old.model_copy(update={"scores": made_up.variant("a", (), (0,), 0.1).scores})
+    mixed = tuple(worse if each is old else each for each in mixed)
+    before, after = card(result.model_copy(update={"variants": mixed})).split("Today, with Keras 3")
+    assert NO_BETTER in before
+    assert NO_BETTER not in after
+
+
+def test_of_alternatives_the_page_names_the_best_set_and_says_what_was_not_measured() -> None:
+    # a and b are alternatives, so that ab and abc are missing. c helps b most.
+    scores = made_up.by_names({"": 0.1, "a": 0.4, "b": 0.2, "ab": 0.0, "c": 0.1, "ac": 0.5, "bc": 0.9, "abc": 0.0})
+    result = made_up.result(scores, measured=lambda row: row & 3 != 3)
+    text = page_of(result)
+    shown = card(result)
+    assert "10.0%as posted→90.0%the best set, test accuracy" in shown
+    assert (
+        "With Keras 3, the best set of the 3 fixes, b and c, raises the test accuracy from 10.0% to 90.0%. Fewer fixes "
+        "do not reach 95% of this gain. Some of the fixes are alternatives, which are never combined. Alone, c does "
+        "nothing."
+    ) in shown
+    for false in ("all 3 fixes", "all fixes", "No single fix is necessary", "Shapley", "Four ways"):
+        assert false not in plain(text.split("<main>")[1])
+    assert [row[0] for row in rows_of(text, "bars wide")] == ["as posted", "+ a", "+ c"]
+    assert rows_of(text, "ways")[0] == ["b", "+10.0+10.0 to +10.0", "+45.0+45.0 to +45.0"]
+    assert len(rows_of(text, "bars cells")) == 6
+
+
+def test_alternatives_none_of_which_helps_are_said_to_gain_nothing() -> None:
+    assert (
+        "With Keras 3, no set of the 2 fixes raises the test accuracy: it is 30.0% as posted and 30.0% with the best "
+        "set. There is no gain to attribute."
+    ) in card(made_up.result([0.3, 0.1, 0.2, 0.0], measured=lambda row: row != 3))
+
+
+def test_a_regression_has_r2_its_errors_and_tenths_instead_of_classes() -> None:
+    result = made_up.regression([-3.0, 0.5], n_seeds=1)
+    text = page_of(result)
+    page = Page(text)
+    assert page.open == []
+    words = plain(text.split("<main>")[1])
+    assert "raises the test R² from −300.0% to 50.0%" in words
+    assert "mae 12.500, rmse 20.250" in words
+    assert "A row is a tenth of the measured values, from low to high" in words
+    assert "In what fixes are worth, an R² below −100%, or none, counts as −100%." in words
+    assert rows_of(text, "confusion")[0][0] == "tenth 1"
+    assert "accuracy" not in words
+    assert not re.search(r"\b(nan|inf|None|Undefined)\b", words)
+
+
+def test_labels_are_counted_as_no_and_yes() -> None:
+    labels = made_up.data(classes=("red", "round"), axis=("no", "yes"), balance=(0.5, 0.25), pictures=False)
+    original = made_up.result([0.1, 0.9])
+    counts = {"confusion": ((30, 10), (5, 15)), "recall": (0.75, 0.75)}
+    variants = tuple(each.model_copy(update=counts) for each in original.variants if not each.subset)
+    text = page_of(original.model_copy(update={"task": "multilabel", "data": labels, "variants": variants}))
+    assert rows_of(text, "confusion") == [["no", "75", "25"], ["yes", "25", "75"]]
+    assert "A row is a label" in plain(text)
+
+
+def test_without_a_test_split_the_gains_are_on_the_splits_that_there_are() -> None:
+    def without_test(figures: Any) -> Any:
+        return {"train": figures["train"], "validation": figures["train"]}
+
+    original = made_up.result([0.1, 0.9])
+    variants = tuple(
+        each.model_copy(update={name: without_test(getattr(each, name)) for name in ("scores", "gain", "measures")})
+        for each in original.variants
+        if not each.subset
+    )
+    effects = {"3": without_test(original.effects["3"])}
+    points = tuple(each.model_copy(update={"scores": without_test(each.scores)}) for each in original.points)
+    changed = {"judged_by": "validation", "data": made_up.data(rows={"train": 50, "validation": 20}, pictures=False)}
+    text = page_of(original.model_copy(update={**changed, "variants": variants, "effects": effects, "points": points}))
+    assert "gain (validation)" in text
+    assert "gain (test)" not in text
+    assert 'data-gain="validation"' in text
 
 
 def test_sets_that_are_too_many_to_list_are_counted() -> None:
@@ -270,16 +373,16 @@ def test_the_list_names_what_stands_out() -> None:
     )
     assert "Nothing alone with Keras 3: added to the network as posted, a and b each change the test accuracy" in facts
     assert "Work together with Keras 3: together, a and b add 72.5 points more than one by one." in facts
-    assert "Costs accuracy with Keras 3: c, −5.0 points averaged over all orders of adding the fixes." in facts
+    assert "Costs score with Keras 3: c, −5.0 points averaged over all orders of adding the fixes." in facts
     assert "Enough with Keras 3: a and b reach 95% of the full gain. No smaller set does." in facts
 
 
 @pytest.mark.parametrize(
     ("form", "texts"),
     [
-        (view.percent, {0.1141: "11.4%", 1: "100.0%", -0.05: "−5.0%", None: "not finite"}),
-        (view.points, {0.1: "+10.0", -0.1: "−10.0", -0.0004: "0.0", 0.0: "0.0", None: "not finite"}),
-        (view.number, {-55.02837: "−55.0284", -6.8e8: "−6.80e+08", 1e300: "1.00e+300", math.nan: "not finite"}),
+        (numbers.percent, {0.1141: "11.4%", 1: "100.0%", -0.05: "−5.0%", None: "not finite"}),
+        (numbers.points, {0.1: "+10.0", -0.1: "−10.0", -0.0004: "0.0", 0.0: "0.0", None: "not finite"}),
+        (numbers.number, {-55.02837: "−55.0284", -6.8e8: "−6.80e+08", 1e300: "1.00e+300", math.nan: "not finite"}),
     ],
 )
 def test_shares_gains_and_losses_are_shown_as_a_reader_expects_them(
@@ -292,11 +395,11 @@ def test_shares_gains_and_losses_are_shown_as_a_reader_expects_them(
     "values", [[], [0.0], [0.3, None], [-0.17, 0.52], [-0.001, 0.002], [-1.0, 1.0], [0.95], [-0.3, -0.1]]
 )
 def test_an_axis_holds_zero_and_every_value_between_few_round_ticks(values: list[float | None]) -> None:
-    axis = view.axis_of(Estimate(mean=value, low=None, high=None) for value in values)
+    axis = numbers.axis_of(Estimate(mean=value, low=None, high=None) for value in values)
     finite = [0.0, *(value for value in values if value is not None)]
     assert axis.low <= min(finite)
     assert axis.high >= max(finite)
-    assert 2 <= len(axis.ticks) <= view.MOST_TICKS
+    assert 2 <= len(axis.ticks) <= numbers.MOST_TICKS
     assert axis.ticks[0] == axis.low
     assert axis.ticks[-1] == pytest.approx(axis.high)
     assert (axis.at(-9.0), axis.at(9.0)) == ("0.00%", "100.00%")

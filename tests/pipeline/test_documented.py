@@ -30,6 +30,7 @@ ELSEWHERE = {
     "/tmp/audit/bin/pip-audit": "nothing: the vulnerabilities that the index knows change",
     "pytest": "whoever runs this test",
     "git diff reports": "nothing: Git shows an edit",
+    "python -m stages keras_names": "test_names.py, which compares the file with the installed Keras",
     "python -m stages settings": "the command of the Dask worker",
     "python -m dask": "the command of the Dask worker",
     "dvc repro -s": "nothing: the text warns of this option",

@@ -103,12 +103,12 @@ def test_a_refused_params_yaml_ends_dvc_repro_in_one_line_and_changes_nothing(sh
     project = copy_of(short, tmp_path / "copy")
     before = project.contents(*OUTS)
     content = copy.deepcopy(project.read_params())
-    content["cases"]["mnist"]["fixes"]["softmax_output"]["set"]["input_scale"] = 0
+    content["cases"]["mnist"]["fixes"]["softmax_output"]["set"]["layers.output"]["units"] = 0
     project.write_params(content)
     ended = project.run("python", "-m", "dvc", "repro")
     printed = ended.stdout + ended.stderr
     assert ended.returncode != 0
     (line,) = [line for line in printed.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: params.yaml: cases.mnist.fixes.softmax_output.set.input_scale: ")
+    assert line.startswith("error: params.yaml: cases.mnist.fixes.softmax_output.set.layers.output.units: ")
     assert "Traceback" not in printed
     assert project.contents(*OUTS) == before

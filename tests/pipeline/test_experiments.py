@@ -57,11 +57,11 @@ def longer(project: Project) -> str:
 def test_each_experiment_is_a_run_of_its_own_with_its_name(project: Project, longer: str) -> None:
     runs = tracked(project)
     params = {name: run.data.params for name, run in runs.items() if name.startswith("as_posted")}
-    settings = {name: (of_run["epochs"], of_run["l2"]) for name, of_run in params.items()}
-    assert settings.pop("as_posted") == ("2", "1.0")
+    settings = {name: (of_run["epochs"], of_run["optimizer.learning_rate"]) for name, of_run in params.items()}
+    assert settings.pop("as_posted") == ("2", "0.01")
     assert settings.keys() == {f"as_posted ({name})" for name in shown(project)}
-    assert settings.pop(f"as_posted ({longer})") == ("200", "1.0")
-    assert sorted(settings.values()) == [("2", "0.0001"), ("2", "0.01")]
+    assert settings.pop(f"as_posted ({longer})") == ("200", "0.01")
+    assert sorted(settings.values()) == [("2", "0.1"), ("2", "1")]
     for run in runs.values():
         assert run.info.artifact_uri.startswith((project.folder / "mlruns").as_uri())
 

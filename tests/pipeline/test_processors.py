@@ -76,6 +76,7 @@ def hashes(
 def test_short_trainings_are_of_every_kind(hashes: Hashes) -> None:
     here = hashes()
     assert {name.split()[0] for name in here} == {"prepare", "train", "baseline"}
+    assert "train own" in here
     assert {name.removesuffix(", wider") for name in here if name.endswith(", wider")} == {
         "train mnist as_posted@2.2",
         "train ex4 as_posted@2.2",
@@ -99,4 +100,5 @@ def test_no_bit_depends_on_the_processor(hashes: Hashes, processor: str) -> None
     there, here = hashes(processor=processor), hashes()
     optimizers = {"train mnist as_posted@2.2", "train ex4 as_posted@2.2", "train ex4 assignment@2.2"}
     assert optimizers | {f"{name}, wider" for name in optimizers} <= there.keys()
+    assert "train own" in there
     assert there == {name: here[name] for name in there}

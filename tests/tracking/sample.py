@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from stages import evaluate
 from stages.base import files
-from stages.config.network import Network
+from stages.config.network import Network, Scale
 from stages.config.planned import PlannedCase
 from stages.data import prepared
 from stages.data.exercise4 import exercise_rows
+from stages.data.prepared import Prepared
 from stages.training import runs
 from stages.training.runs import Run
 
@@ -23,16 +25,12 @@ SIZES = {"train": 40, "validation": 20, "test": 30}
 SEEDS = (0, 3)
 DATA = {"file": "data/raw/mnist.npz", "recipe": "mnist", "validation_split": 0.33}
 NETWORK: dict[str, Any] = {
-    "input_scale": 0.00392156862745098,
-    "hidden_units": [6],
-    "hidden_activation": "relu",
-    "output_units": 10,
-    "output_activation": "softmax",
-    "initializer": {"name": "glorot_uniform"},
+    "inputs": {"scale": 0.00392156862745098},
+    "targets": "one_hot",
+    "layers": {"hidden": {"units": 6, "activation": "relu"}, "output": {"units": 10, "activation": "softmax"}},
     "loss": "categorical_crossentropy",
     "keras": "3",
     "optimizer": {"name": "sgd", "learning_rate": 0.01},
-    "l2": 0.0,
     "batch_size": 32,
     "epochs": EPOCHS,
 }
@@ -42,11 +40,12 @@ BATCH = {"batch_size": 16}
 VARIANTS: dict[str, tuple[str, list[str], dict[str, Any], tuple[int, ...], dict[int, int] | None, float]] = {
     "as_posted": ("as_posted", [], {}, SEEDS, None, 0.2),
     "fixed": ("fixed", ["adam", "small_batches"], {}, SEEDS, None, 0.9),
-    "diverging": ("diverging", ["adam"], {"l2": 9.0}, SEEDS, None, 0.95),
+    "diverging": ("diverging", ["adam"], {"layers.hidden.l2": 9.0}, SEEDS, None, 0.95),
     "two_digits": ("two_digits", [], {}, (3,), {0: 2, 1: 3}, 0.6),
 }
+BASELINES = ["logistic_regression", "floor"]
 # Top-level runs of the case, and their children.
-TOP_RUNS = sorted([*VARIANTS, "logistic_regression", "fixes"])
+TOP_RUNS = sorted([*VARIANTS, *BASELINES, "fixes"])
 N_CHILDREN = sum(len(seeds) for _, _, _, seeds, _, _ in VARIANTS.values())
 N_RUNS = len(TOP_RUNS) + N_CHILDREN
 
@@ -56,22 +55,38 @@ def raw_digits(n: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (n, 28, 28)).astype(np.uint8)
 
 
+def network(settings: Mapping[str, Any]) -> Network:
+    """Return `NETWORK` with other settings by their paths, such as ``layers.hidden.l2``."""
+    tree: dict[str, Any] = deepcopy(NETWORK)
+    for path, value in settings.items():
+        *parents, last = path.split(".")
+        node = tree
+        for key in parents:
+            node = node[key]
+        node[last] = value
+    return Network.model_validate(tree)
+
+
 def weights(network: Network, features: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    sizes = [features, *network.hidden_units, network.output_units]
-    names = [*(f"hidden_{index}" for index in range(len(network.hidden_units))), "output"]
-    arrays = {}
-    for name, inputs, outputs in zip(names, sizes, sizes[1:], strict=False):
-        arrays[f"{name}.kernel"] = random.normal(size=(inputs, outputs)).astype(network.dtype)
-        arrays[f"{name}.bias"] = random.normal(size=outputs).astype(network.dtype)
+    arrays, inputs = {}, features
+    for layer in network.dense:
+        arrays[f"{layer['name']}.kernel"] = random.normal(size=(inputs, layer["units"])).astype(network.dtype)
+        arrays[f"{layer['name']}.bias"] = random.normal(size=(layer["units"],)).astype(network.dtype)
+        inputs = layer["units"]
     return arrays
 
 
+def outputs(arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Return the outputs, before an activation, of a network with one hidden layer of ReLU, without Keras."""
+    hidden = np.maximum(x @ arrays["hidden.kernel"] + arrays["hidden.bias"], 0)
+    found: np.ndarray = hidden @ arrays["output.kernel"] + arrays["output.bias"]
+    return found
+
+
 def answers(network: Network, arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Return what a network with one hidden layer of ReLU answers, computed without Keras."""
-    hidden = np.maximum(network.input_scale * x @ arrays["hidden_0.kernel"] + arrays["hidden_0.bias"], 0)
-    outputs = hidden @ arrays["output.kernel"] + arrays["output.bias"]
-    labels: np.ndarray = outputs.argmax(axis=1).astype(np.uint8)
-    return labels
+    """Return the classes that a network with one hidden layer of ReLU answers, computed without Keras."""
+    scale = network.inputs.scale if isinstance(network.inputs, Scale) else 1.0
+    return np.asarray(np.argmax(outputs(arrays, scale * x), axis=1), np.uint8)
 
 
 def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
@@ -84,13 +99,10 @@ def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
         for split, array in images.items()
     }
     y = {split: (np.arange(size) % 10).astype(np.uint8) for split, size in SIZES.items()}
-    side = data.get("side", 28)
-    prepared.write(files.prepared_path(case), x, y, 10, side, "columns" if recipe == "exercise4" else "rows")
+    facts = prepared.digits(data.get("side", 28), "columns" if recipe == "exercise4" else "rows", "0123456789")
+    prepared.write(files.prepared_path(case), Prepared(x, y, facts))
     files.write_archive(files.RAW_MNIST, {"x_test": images["test"]})
     sha256 = files.sha256(files.prepared_path(case))
-
-    def network(settings: Mapping[str, Any]) -> dict[str, Any]:
-        return NETWORK | dict(settings)
 
     def train(folder: str, seed: int, resolved: Network, subset: dict[int, int] | None, score: float) -> None:
         diverged = folder == "diverging"
@@ -98,19 +110,24 @@ def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
         history = random.uniform(0.1, 0.9, (EPOCHS, 4))
         history[-1, 0] = np.inf if diverged else history[-1, 0]
         arrays = weights(resolved, x["train"].shape[1], random)
+        scores = {split: score + random.uniform(-0.02, 0.02) for split in splits}
         rows = {split: x[split][: sum(subset.values())] if subset else x[split] for split in splits}
         run = Run(
             seed=seed,
             history=history,
-            scores={split: score + random.uniform(-0.02, 0.02) for split in splits},
+            scores=scores,
+            measures={split: {"accuracy": each, "balanced_accuracy": each} for split, each in scores.items()},
             losses={split: np.nan if diverged else random.uniform() for split in splits},
             predicted={split: answers(resolved, arrays, rows[split]) for split in splits},
             confidence=None if subset else np.full(SIZES["test"], 0.5, np.float32),
             weights=arrays,
             steps=30,
         )
-        facts: dict[str, Any] = {"key": "", "network": resolved.model_dump(mode="json"), "subset": None, "fixes": []}
-        runs.write(files.run_path(case, folder, seed), run, facts | {"data_sha256": sha256})
+        described: dict[str, Any] = {"key": "", "network": resolved.brief(), "subset": None, "fixes": []}
+        runs.write(files.run_path(case, folder, seed), run, described | {"data_sha256": sha256})
+
+    def posted(resolved: Network) -> dict[str, Any]:
+        return resolved.model_dump(mode="json", exclude={"keras"})
 
     fixes: dict[str, dict[str, Any]] = {"adam": ADAM, "small_batches": BATCH}
     points = {"as_posted": [], "p-adam": ["adam"], "p-batches": ["small_batches"], "fixed": [*fixes]}
@@ -118,14 +135,18 @@ def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
         "name": case,
         "title": "Why does it not learn?",
         "source": "https://example.org/1",
+        "task": "multiclass",
         "judged_by": "test",
         "keras": ("3",),
         "seeds": SEEDS,
-        "as_posted": {key: value for key, value in NETWORK.items() if key != "keras"},
-        "fixes": [{"name": name, "why": f"because of {name}", "set": value} for name, value in fixes.items()],
+        "as_posted": posted(network({})),
+        "fixes": [
+            {"name": name, "why": f"because of {name}", "changed": posted(network(value))}
+            for name, value in fixes.items()
+        ],
         "variants": [],
         "points": [{"fixes": names, "keras": "3", "folder": folder} for folder, names in points.items()],
-        "baselines": ["logistic_regression"],
+        "baselines": BASELINES,
         "published": [
             {
                 "claim": claim,
@@ -142,18 +163,22 @@ def write_project(case: str = CASE, data: dict[str, Any] = DATA) -> None:
         changed = {key: value for fix in names for key, value in fixes[fix].items()} | settings
         variant = {"name": name, "label": name, "folder": folder, "fixes": names, "set": settings, "seeds": seeds}
         chosen = {"first_of_each_class": subset} if subset else None
-        planned["variants"].append(variant | {"network": network(changed), "subset": chosen})
+        planned["variants"].append(variant | {"network": network(changed).model_dump(mode="json"), "subset": chosen})
         for seed in seeds:
-            train(folder, seed, Network.model_validate(network(changed)), subset, score)
+            train(folder, seed, network(changed), subset, score)
     for folder, score in (("p-adam", 0.5), ("p-batches", 0.3)):
         for seed in SEEDS:
-            train(folder, seed, Network.model_validate(network({})), None, score)
-    baseline = {"n_iter": 9, "scores": dict.fromkeys(SIZES, 0.7), "losses": dict.fromkeys(SIZES, 0.4)}
+            train(folder, seed, network({}), None, score)
     predicted = {f"predicted_{split}": labels for split, labels in y.items()}
-    files.write_archive(files.BASELINES / case / "logistic_regression.npz", {"result.json": baseline, **predicted})
-    settings = {"input_scale": 1.0, "C": 1.0, "max_iter": 9, "one_vs_all": False}
-    files.write_json(files.config_path(case, "baselines"), {"baselines": {"logistic_regression": settings}})
-    files.write_json(files.config_path(case, "data"), data)
+    for name, score in zip(BASELINES, (0.7, 0.1), strict=True):
+        measures = {split: {"accuracy": score, "balanced_accuracy": score} for split in SIZES}
+        fitted = {"n_iter": 9, "scores": dict.fromkeys(SIZES, score), "losses": dict.fromkeys(SIZES, 0.4)}
+        path = files.BASELINES / case / f"{name}.npz"
+        files.write_archive(path, {"result.json": fitted | {"measures": measures}, **predicted})
+    models = [{"model": "LogisticRegression", "inputs": "raw", "C": 1.0, "max_iter": 9}, {"model": "Floor"}]
+    settings = {"baselines": dict(zip(BASELINES, models, strict=True))}
+    files.write_json(files.config_path(case, "baselines"), settings)
+    files.write_json(files.config_path(case, "data"), {"task": "multiclass", "data": data})
     files.write_json(
         files.config_path(case, "case"), PlannedCase.model_validate(planned).model_dump(mode="json", by_alias=True)
     )

@@ -1,12 +1,24 @@
 """The best variant of a case as a model that reads raw digits."""
 
-import numpy as np
-import pytest
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
-from stages.config.network import Network
-from stages.config.schema import Exercise4Data, MnistData
+import mlflow
+import numpy as np
+import own
+import pytest
+import samples
+from mlflow import MlflowClient
+
+from stages import track
+from stages.config.data import Exercise4Data, MnistData
 from stages.data.exercise4 import exercise_rows
-from stages.tracking.champion import digit_model, mistakes, resize_matrix
+from stages.data.prepared import Facts, Prepared
+from stages.data.prepared import digits as digits_facts
+from stages.tracking import place
+from stages.tracking.champion import digit_model, mistakes, own_model, resize_matrix
+from tracking import sample
 from tracking.sample import NETWORK, answers, raw_digits, weights
 
 MNIST = MnistData.model_validate({"file": "data/raw/mnist.npz", "recipe": "mnist", "validation_split": 0.33})
@@ -22,21 +34,88 @@ def test_the_matrix_resizes_as_the_recipe_does() -> None:
     assert np.abs(product - exercise_rows(digits, 20)).max() < 1e-5
 
 
-@pytest.mark.parametrize("settings", [{}, {"l2": 0.1}, TNC], ids=["adam", "penalty", "tnc"])
+@pytest.mark.parametrize("settings", [{}, {"layers.hidden.l2": 0.1}, TNC], ids=["adam", "penalty", "tnc"])
 @pytest.mark.parametrize("data", [MNIST, EXERCISE], ids=["mnist", "exercise4"])
 def test_the_model_answers_raw_digits_as_the_network_answers_prepared_ones(
     data: MnistData | Exercise4Data, settings: dict[str, object]
 ) -> None:
-    scale = 1.0 if isinstance(data, Exercise4Data) else NETWORK["input_scale"]
-    network = Network.model_validate({**NETWORK, **settings, "input_scale": scale})
+    inputs = "raw" if isinstance(data, Exercise4Data) else NETWORK["inputs"]
+    network = sample.network({**settings, "inputs": inputs})
     digits = raw_digits(60)
     x = exercise_rows(digits, data.side) if isinstance(data, Exercise4Data) else digits.reshape(60, -1)
     arrays = weights(network, x.shape[1], np.random.default_rng(2))
     expected = answers(network, arrays, x.astype(network.dtype))
-    outputs = digit_model(network, data, arrays).predict(digits, verbose=0)
+    facts = digits_facts(getattr(data, "side", 28), "rows", "0123456789")
+    core = own_model(network, Prepared({"train": x}, {"train": np.zeros(60, np.uint8)}, facts), arrays)
+    outputs = digit_model(core, network, data).predict(digits, verbose=0)
     assert (outputs.argmax(axis=1) == expected).all()
     assert len(set(expected)) > 2
 
 
 def test_the_most_frequent_mistakes_come_first() -> None:
-    assert mistakes(((8, 2, 0), (0, 5, 5), (0, 0, 4))) == ["1 read as 2 (50.0%)", "0 read as 1 (20.0%)"]
+    assert mistakes(((8, 2, 0), (0, 5, 5), (0, 0, 4)), "abc") == ["b read as c (50.0%)", "a read as b (20.0%)"]
+
+
+STANDARDIZED = {"inputs": "standardized", "targets": "standardized"}
+
+
+def in_units_of_the_file(arrays: Mapping[str, np.ndarray], data: Prepared, x: np.ndarray) -> np.ndarray:
+    """Return the answers of a network with standardized inputs and targets, computed without Keras."""
+    inputs, targets = data.x["train"].astype(np.float64), data.y["train"]
+    outputs = sample.outputs(arrays, (x - inputs.mean(axis=0)) / inputs.std(axis=0))
+    values: np.ndarray = targets.mean(axis=0) + targets.std(axis=0) * outputs
+    return values
+
+
+def test_the_model_of_a_regression_answers_in_the_units_of_the_file() -> None:
+    targets = np.hstack([own.PRICES, 3 - own.PRICES])
+    data = own.data(Facts(task="regression", classes=["price", "rent"]), targets)
+    network = samples.network(
+        layers=samples.layers(outputs=2, output="linear"), loss="mean_squared_error", **STANDARDIZED
+    )
+    arrays = own.weights(data, 2)
+    found = own_model(network, data, arrays).predict(data.x["test"], verbose=0)
+    np.testing.assert_allclose(found, in_units_of_the_file(arrays, data, data.x["test"]), rtol=1e-4)
+    scaled = samples.network(layers=samples.layers(outputs=2, output="linear"), loss="mse", targets={"scale": 0.01})
+    found = own_model(scaled, data, arrays).predict(data.x["test"], verbose=0)
+    np.testing.assert_allclose(found, 100 * sample.outputs(arrays, data.x["test"]), rtol=1e-4)
+
+
+def test_the_champion_of_a_persons_own_data_has_no_example_and_no_value_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
+    data = own.data(own.PRICE, own.PRICES)
+    result = own.evaluated(data, {"fast": own.TWO_RATES["fast"]}, STANDARDIZED)
+    track.main()
+    client = MlflowClient(place.find().uri)
+    (logged,) = client.search_logged_models(["1"])
+    model = mlflow.pyfunc.load_model(logged.artifact_location)
+    assert model.input_example is None
+    expected = in_units_of_the_file(own.weights(data, 1), data, data.x["test"])
+    np.testing.assert_allclose(model.predict(data.x["test"]), expected, rtol=1e-4)
+    folder = Path(logged.artifact_location.removeprefix("file://"))
+    assert not list(folder.rglob("*example*"))
+    card = (folder / "model_card.md").read_text(encoding="utf-8")
+    assert "A 2-7-1 network for values." in card
+    assert "In this order: area, rooms." in card
+    assert "[n, 1], values in the units of the file." in card
+    assert "| r2 on test |" in card
+    assert "this model has no example of it" in card
+    numbers = [float(text) for text in re.findall(r"-?\d+\.\d+", card)]
+    rows = np.concatenate([array.ravel() for arrays in (data.x, data.y) for array in arrays.values()])
+    assert not [number for number in numbers if np.isclose(rows, number, rtol=1e-6, atol=0).any()]
+
+    # Its runs have R² and errors under their names.
+    runs = {run.info.run_name: run for run in client.search_runs(["1"])}
+    posted = result.variant("as_posted", "3")
+    metrics = runs["as_posted"].data.metrics
+    assert metrics["test_r2"] == posted.scores["test"].mean
+    assert metrics["test_mae"] == posted.measures["test"]["mae"].mean
+    assert {"train_r2", "test_rmse", "epoch/r2", "interval/test_r2_low", "gain"} <= metrics.keys()
+    assert {"test_r2", "epoch/r2"} <= runs["seed 0 of as_posted"].data.metrics.keys()
+    assert "test_r2" in runs["floor"].data.metrics
+    assert not [name for run in runs.values() for name in run.data.metrics if "accuracy" in name]

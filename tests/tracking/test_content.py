@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import made_up
 import pandas as pd
 import pytest
 
@@ -29,7 +30,7 @@ def variant(result: CaseResult, name: str) -> content.Content:
 
 def test_the_curves_of_a_variant_are_the_means_over_its_seeds(result: CaseResult) -> None:
     histories = [runs.read(files.run_path(sample.CASE, "fixed", seed)).history for seed in sample.SEEDS]
-    for column, figure in enumerate(runs.FIGURES):
+    for column, figure in enumerate(runs.figures("accuracy")):
         expected = {epoch + 1: sum(h[epoch, column] for h in histories) / 2 for epoch in range(sample.EPOCHS)}
         found = {step: value for name, value, step in variant(result, "fixed").metrics if name == f"epoch/{figure}"}
         assert found == pytest.approx(expected)
@@ -52,7 +53,7 @@ def test_a_variant_says_what_it_changes(result: CaseResult) -> None:
     text = variant(result, "diverging").tags[content.DESCRIPTION]
     assert "2 of 2 runs diverged" in text
     assert "- **adam**: because of adam" in text
-    assert "- `l2: 9.0`" in text
+    assert "- `layers.hidden.l2: 9.0`" in text
     assert "[Why does it not learn?](https://example.org/1)" in text
     assert "the first 2 examples of 0, 3 examples of 1." in variant(result, "two_digits").tags[content.DESCRIPTION]
     assert variant(result, "fixed").seconds == 3.5
@@ -63,6 +64,7 @@ def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result
     metrics = {name: value for name, value, _ in shown.metrics}
     for split, effects in result.effects["3"].items():
         for fix, of_fix in effects.fixes.items():
+            assert of_fix.shapley is not None
             assert metrics[f"{split}.shapley/{fix}"] == of_fix.shapley.mean
     assert (metrics["published"], metrics["published_agreeing"]) == (2, 1)
     assert shown.tables["points.json"]["fixes"] == ["as posted", "adam", "small_batches", "adam + small_batches"]
@@ -89,3 +91,35 @@ def test_the_saved_views_show_only_what_the_runs_have(result: CaseResult) -> Non
         assert {chart["metricKey"] for chart in state.get("compareRunCharts", [])} <= names
     # MLflow's limit for a tag of an experiment.
     assert max(map(len, tags.values())) <= 5000
+
+
+def regression() -> CaseResult:
+    return made_up.regression([0.25, 0.5], baselines=(made_up.baseline("floor", -0.25),))
+
+
+def test_the_metrics_and_views_of_a_regression_are_of_r2() -> None:
+    case = regression()
+    metrics = {name: value for name, value, _ in content.baseline_content(case, case.baselines[0], {}).metrics}
+    assert metrics["test_r2"] == -0.25
+    fixed = case.variant("fixed", "3")
+    shown = content.variant_content(case, fixed, made_up.curves(case), {}, {})
+    names = [name for name, _, _ in shown.metrics]
+    assert names[:4] == ["gain", "test_r2", "train_gain", "train_r2"]
+    assert {"test_mae", "train_rmse", "epoch/r2"} <= {*names}
+    views = {name: json.loads((fill.VIEWS / f"{name}.json").read_bytes()) for name in content.VIEWS}
+    texts = content.experiment_tags(case, views).values()
+    assert "test_r2" in "".join(texts)
+    assert "accuracy" not in "".join([*texts, *names])
+    assert content.fixes_content(case, "3", {}).tables["points.json"]["test_r2"] == [0.25, 0.5]
+
+
+def test_the_run_of_alternatives_has_only_the_effects_that_were_measured() -> None:
+    case = made_up.result([0.1, 0.4, 0.2, 0.0], measured=lambda row: row != 3)
+    shown = content.fixes_content(case, "3", {})
+    metrics = {name: value for name, value, _ in shown.metrics}
+    assert {name for name in metrics if name.startswith("test.")} == {
+        "test.full_gain",
+        *(f"test.{effect}/{fix}" for effect in ("alone", "main_effect") for fix in "ab"),
+    }
+    assert set(shown.tables["effects.json"]["effect"]) == {"alone", "main_effect"}
+    assert "3 combinations of 2 fixes" in shown.tags[content.DESCRIPTION]

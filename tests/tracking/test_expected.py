@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import made_up
 import pytest
 
 from stages.analysis import results
@@ -54,6 +55,20 @@ def test_the_champion_has_the_best_score_and_did_not_diverge(result: CaseResult)
     assert (best.name, best.seed) == ("fixed", 0)
     without_test = tuple(v for v in result.variants if "test" not in v.scores)
     assert best_run(result.model_copy(update={"variants": without_test}), []) is None
+
+
+def test_the_champion_of_a_regression_has_the_best_r2_even_below_zero() -> None:
+    case = made_up.regression([-0.5, -0.25])
+    assert case.score == "r2"
+    scores = {"as_posted": -0.5, "fixed": -0.25, "short": -0.75}
+    variants = tuple(
+        each.model_copy(update={"scores": made_up.variant("v", (), (0,), scores[each.name]).scores})
+        for each in case.variants
+    )
+    case = case.model_copy(update={"variants": variants})
+    best = best_run(case, expected_runs(case))
+    assert best is not None
+    assert best.name == "fixed"
 
 
 def stored(run_id: str, key: str, parent: str | None = None, start: int = 0, finished: bool = True) -> StoredRun:

@@ -5,25 +5,36 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import ONE_SIGMOID, TNC, as_bytes, dataset, network
+from samples import ONE_SIGMOID, TNC, as_bytes, dataset, layers, network
 
 from stages.training.runs import ARITHMETIC
 from stages.training.trainer import Trainer
 
 TRAININGS: dict[str, dict[str, Any]] = {
-    "sgd-25": {"hidden_units": [25], "optimizer": {"name": "sgd", "learning_rate": 0.1}, "l2": 0.001},
-    "adam-25": {"hidden_units": [25], "keras": "3"},
-    "adam-64": ONE_SIGMOID | {"hidden_units": [64], "hidden_activation": "sigmoid"},
-    "tnc-25": TNC | {"hidden_units": [25]},
+    "sgd-25": {"layers": layers(units=25, l2=0.001), "optimizer": {"name": "sgd", "learning_rate": 0.1}},
+    "adam-25": {"layers": layers(units=25), "keras": "3"},
+    "adam-64": ONE_SIGMOID | {"layers": layers(units=64, outputs=1, output="sigmoid")},
+    "dropout": {
+        "layers": {
+            "hidden": {"units": 25, "kernel_initializer": "he_normal"},
+            "norm": {"layer": "BatchNormalization"},
+            "act": {"layer": "PReLU"},
+            "drop": {"layer": "Dropout", "rate": 0.3},
+            "output": {"units": 10, "activation": "softmax"},
+        },
+        "optimizer": {"name": "rmsprop", "learning_rate": 0.01, "momentum": 0.5},
+    },
+    "tnc-25": TNC | {"layers": TNC["layers"] | {"hidden": TNC["layers"]["hidden"] | {"units": 25}}},
 }
 
 # To raise ARITHMETIC: raise it in stages/training/runs.py, put the new number and the digests below, run `dvc repro`.
 STORED = (
-    2,
+    3,
     {
-        "sgd-25": "6ff49d24a82c8f81",
-        "adam-25": "1e45c62305241b21",
-        "adam-64": "4ec4a6e838a2d82f",
+        "sgd-25": "3174a562dc3c493c",
+        "adam-25": "0c05d38666f2f1df",
+        "adam-64": "776a9eee1876a03a",
+        "dropout": "7cfe1461c209bc85",
         "tnc-25": "e72b8c42e6c2ae26",
     },
 )
@@ -38,7 +49,7 @@ MESSAGE = (
 def test_the_bits_of_a_run_change_only_with_arithmetic(name: str) -> None:
     # Whole bytes, because the last bit of a random float may depend on the C library.
     data = as_bytes(dataset())
-    run = Trainer(network(**{"epochs": 2, "input_scale": 1 / 255} | TRAININGS[name]), data).run(4)
+    run = Trainer(network(**{"epochs": 2, "inputs": {"scale": 1 / 255}} | TRAININGS[name]), data).run(4)
     content = [run.history, *run.weights.values(), np.array(list(run.losses.values()))]
     digest = hashlib.sha256(b"".join(array.tobytes() for array in content)).hexdigest()[:16]
     number, digests = STORED

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from samples import ONE_SIGMOID, TNC, network
 from scipy.special import expit, log_softmax, logsumexp, softmax
 
+from stages.data.prepared import Facts, Prepared
 from stages.training import losses
+from stages.training.answers import statistics, targets_of
 from stages.training.keras import keras, tf
 
 Array = NDArray[np.float64]
@@ -63,16 +65,16 @@ def one_hot(labels: NDArray[np.integer[Any]]) -> Array:
     return np.asarray(labels[:, None] == CLASSES, np.float64)
 
 
-def value(name: str, targets: np.ndarray, outputs: np.ndarray, version: str = "2.2") -> Array:
+def value(name: str, targets: np.ndarray, outputs: np.ndarray) -> Array:
     targets = targets.astype(np.float32) if targets.dtype == np.float64 else targets
-    return np.asarray(losses.LOSSES[name, version](tf.constant(targets), tf.constant(outputs)), np.float64)
+    return np.asarray(losses.LOSSES_2_2[name](tf.constant(targets), tf.constant(outputs)), np.float64)
 
 
 def gradient(name: str, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     outputs = tf.constant(outputs, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(outputs)
-        total = tf.reduce_sum(losses.LOSSES[name, "2.2"](tf.constant(targets), outputs))
+        total = tf.reduce_sum(losses.LOSSES_2_2[name](tf.constant(targets), outputs))
     found: np.ndarray = tape.gradient(total, outputs).numpy()
     return found
 
@@ -140,9 +142,9 @@ def test_crossentropy_of_sigmoids_is_that_of_a_softmax_of_their_logits_under_ker
     targets = one_hot(random().integers(0, 10, 50)).astype(np.float32)
     outputs = keras.activations.sigmoid(tf.constant(logits))
     of_softmax = -np.sum(targets * log_softmax(logits.astype(np.float64), axis=-1), axis=-1)
-    today = losses.LOSSES["categorical_crossentropy", "3"](tf.constant(targets), outputs).numpy()
+    today = keras.losses.categorical_crossentropy(tf.constant(targets), outputs).numpy()
     np.testing.assert_allclose(today, of_softmax, rtol=1e-5)
-    posted = losses.LOSSES["categorical_crossentropy", "2.2"](tf.constant(targets), outputs).numpy()
+    posted = losses.categorical_crossentropy_2_2(tf.constant(targets), outputs).numpy()
     assert np.median(np.abs(posted / of_softmax - 1)) > 0.1
 
 
@@ -154,20 +156,27 @@ def test_summed_binary_crossentropy_is_the_cost_of_the_exercise(dtype: type[np.f
     h = expit(logits.astype(np.float64))
     expected = np.sum(-y * np.log(h) - (1 - y) * np.log(1 - h), axis=1)
     outputs = keras.activations.sigmoid(tf.constant(logits))
-    found = losses.LOSSES["summed_binary_crossentropy", version](tf.constant(y.astype(dtype)), outputs).numpy()
+    found = losses.loss_of(network(**TNC, keras=version))(tf.constant(y.astype(dtype)), outputs).numpy()
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == np.float32 else 1e-9)
 
 
-def test_targets_are_labels_for_one_unit_integers_for_a_sparse_loss_and_else_one_hot() -> None:
-    labels = np.array([0, 9, 3], np.uint8)
-    rows = [[float(label == column) for column in range(10)] for label in labels]
-    for settings, dtype, expected in (
-        (ONE_SIGMOID, np.float32, [[0], [9], [3]]),
-        ({}, np.int32, [0, 9, 3]),
-        ({"loss": "categorical_crossentropy"}, np.float32, rows),
-        (TNC, np.float64, rows),
-    ):
-        targets = losses.targets_of(network(**settings), labels)
-        assert targets.dtype == dtype
-        assert targets.tolist() == expected
+def test_a_loss_with_settings_of_its_own_is_that_of_keras_3() -> None:
+    smoothed = network(loss={"name": "categorical_crossentropy", "label_smoothing": 0.1}, targets="one_hot")
+    assert losses.loss_of(smoothed) != losses.categorical_crossentropy_2_2
+    assert losses.loss_of(network(loss="categorical_crossentropy")) == losses.categorical_crossentropy_2_2
+
+
+def test_targets_are_what_the_file_has_the_index_of_the_class_or_one_hot() -> None:
+    labels = np.array([0, 2, 1], np.uint8)
+    facts = Facts(task="multiclass", classes=["-1", "5", "7"], values=[-1.0, 5.0, 7.0])
+    data = Prepared({"train": np.zeros((3, 2), np.float32)}, {"train": labels}, facts)
+    rows = [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    for how, dtype, expected in (("raw", "float32", [-1, 7, 5]), ("integer", "float32", [0, 2, 1])):
+        settings = network(targets=how)
+        targets = targets_of(settings, data, "train", statistics(settings, data))
+        assert (str(targets.dtype), targets.tolist()) == (dtype, expected)
+    for chosen, dtype in (({"targets": "one_hot"}, "float32"), (TNC, "float64")):
+        settings = network(**chosen)
+        targets = targets_of(settings, data, "train", statistics(settings, data))
+        assert (str(targets.dtype), targets.tolist()) == (dtype, rows)

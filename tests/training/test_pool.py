@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import samples
-from samples import configuration, dataset
+from samples import UNIFORM, configuration, dataset, layers
 
 from stages.base.errors import UserError
 from stages.config.planned import Configuration
@@ -30,9 +30,9 @@ def bits(trained: Iterable[Trained]) -> dict[tuple[str, int], list[Any]]:
 
 
 TOGETHER = tasks_of(
-    configuration("strong", l2=0.5, epochs=2, seeds=(0,)),
-    configuration("weak", l2=1e-4, initializer={"name": "uniform", "limit": 0.25}, seeds=(1,)),
-    configuration("fast", l2=0.5, epochs=2, optimizer=ADAM, seeds=(0,)),
+    configuration("strong", layers=layers(l2=0.5), epochs=2, seeds=(0,)),
+    configuration("weak", layers=layers(l2=1e-4, kernel_initializer=UNIFORM), seeds=(1,)),
+    configuration("fast", layers=layers(l2=0.5), epochs=2, optimizer=ADAM, seeds=(0,)),
 )
 SUBSETS = tasks_of(
     configuration("two_three", subset={0: 2, 1: 3}, seeds=(1,)),
@@ -63,8 +63,8 @@ def test_a_subset_is_the_first_examples_of_each_class_and_has_no_other_split(alo
 
 
 def test_units_have_every_task_once_share_a_program_and_only_the_longest_is_split() -> None:
-    long = tasks_of(configuration("long", hidden_units=[2000], epochs=100_000, seeds=range(8)))
-    tasks = [*TOGETHER, *SUBSETS, *long, *tasks_of(configuration("short", hidden_units=[9], seeds=range(8)))]
+    long = tasks_of(configuration("long", layers=layers(units=2000), epochs=100_000, seeds=range(8)))
+    tasks = [*TOGETHER, *SUBSETS, *long, *tasks_of(configuration("short", layers=layers(units=9), seeds=range(8)))]
     units = pool.units(tasks, DATA, workers=4)
     assert sorted(tasks.index(task) for unit in units for task in unit) == list(range(len(tasks)))
     for unit in units:
@@ -97,3 +97,10 @@ def test_the_process_that_hands_out_units_imports_no_tensorflow(root: Path) -> N
     imported = set(ended.stdout.split())
     assert "stages.training.pool" in imported
     assert not imported & {"altair", "keras", "matplotlib", "mlflow", "scipy", "sklearn", "tensorflow"}
+
+
+def test_what_keras_refuses_ends_in_one_line_that_names_the_variant() -> None:
+    wrong = tasks_of(configuration("wrong", loss="categorical_crossentropy"))
+    with pytest.raises(UserError, match=r"wrong: Keras refuses it: .*one-hot") as caught:
+        list(pool.train_all(wrong, DATA, Execution(backend="threading", workers=1)))
+    assert len(str(caught.value).splitlines()) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import configuration
+from samples import UNIFORM, configuration, layers
 
 from stages.base import files
 from stages.base.errors import UserError
@@ -21,6 +21,7 @@ RUN = Run(
     seed=3,
     history=np.array([[2.5, 0.1, 2.4, 0.2], [1.5, 0.3, 1.75, 0.25]]),
     scores={"train": 0.4, "validation": 0.3, "test": 0.25},
+    measures={split: {"accuracy": 0.4, "auc": 0.5} for split in ("train", "validation", "test")},
     losses={"train": 1.5, "validation": 1.75, "test": 2.0},
     predicted={split: np.arange(n, dtype=np.uint8) for split, n in (("train", 9), ("validation", 4), ("test", 5))},
     confidence=np.linspace(0, 1, 5, dtype=np.float32),
@@ -31,7 +32,7 @@ FACTS = runs.facts_of(configuration(fixes=("adam",)), 3, "d" * 64)
 
 
 def assert_equal(first: Run, second: Run) -> None:
-    for name in ("seed", "scores", "steps", "facts"):
+    for name in ("seed", "scores", "measures", "steps", "facts"):
         assert getattr(first, name) == getattr(second, name)
     np.testing.assert_equal(first.losses, second.losses)
     for arrays, others in ((first.predicted, second.predicted), (first.weights, second.weights)):
@@ -63,7 +64,8 @@ def test_a_run_file_gives_back_the_run_with_its_facts_and_equal_runs_have_equal_
 
 
 def test_a_run_on_a_subset_has_neither_other_splits_nor_confidences(tmp_path: Path) -> None:
-    part: dict[str, Any] = {name: {"train": getattr(RUN, name)["train"]} for name in ("scores", "losses", "predicted")}
+    names = ("scores", "measures", "losses", "predicted")
+    part: dict[str, Any] = {name: {"train": getattr(RUN, name)["train"]} for name in names}
     facts = runs.facts_of(configuration(subset={0: 2, 1: 7}), 3, "d" * 64)
     run = replace(RUN, confidence=None, history=np.full((1, 4), [2.0, 0.5, np.nan, np.nan]), facts=facts, **part)
     runs.write(tmp_path / "run.npz", run, facts)
@@ -126,7 +128,7 @@ def test_an_archive_that_lacks_a_part_of_a_run_is_refused(path: Path) -> None:
     members = files.read_archive(path)
     described = members["run.json"]
     others: list[dict[str, Any]] = [{k: v for k, v in members.items() if k != lacking} for lacking in members]
-    for lacking in ("key", "seed", "steps", "scores", "losses"):
+    for lacking in ("key", "seed", "steps", "scores", "measures", "losses"):
         others.append(members | {"run.json": {k: v for k, v in described.items() if k != lacking}})
     for other in (*others, members | {"run.json": []}, members | {"history": np.zeros(4)}):
         assert refused(path, files.archive_bytes(other)), other.keys()
@@ -144,12 +146,14 @@ def test_the_key_has_everything_that_decides_a_run(monkeypatch: pytest.MonkeyPat
         key(data="e"),
         key(subset={0: 2, 1: 3}),
         key(subset={0: 3, 1: 2}),
-        key(l2=0.5),
+        key(layers=layers(l2=0.5)),
         key(epochs=2),
-        key(hidden_units=[8]),
+        key(layers=layers(units=8)),
+        key(shuffle=False),
+        key(inputs="standardized"),
         key(optimizer={"name": "adam", "learning_rate": 0.02}),
         key(keras="3"),
-        key(initializer={"name": "uniform", "limit": 0.1}),
+        key(layers=layers(kernel_initializer=UNIFORM)),
     ]
     versions = runs.versions()
     for package in ("keras", "numpy", "scipy", "tensorflow"):
@@ -169,4 +173,6 @@ def test_the_key_has_everything_that_decides_a_run(monkeypatch: pytest.MonkeyPat
 def test_the_key_has_nothing_that_decides_no_bit() -> None:
     assert key() == key(folder="renamed") == key(fixes=("a", "b")) == key(seeds=(0, 1, 2))
     assert key(subset={0: 2, 1: 3}) == key(subset={1: 3, 0: 2})
-    assert key(l2=0.5) == key(l2=5e-1)
+    assert key(layers=layers(l2=0.5)) == key(layers=layers(l2=5e-1))
+    # Settings that are left out are Keras's defaults.
+    assert key() == key(optimizer={"name": "Adam", "learning_rate": 0.01, "beta_1": 0.9}) == key(shuffle=True)
