@@ -31,7 +31,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "ftrl": {"learning_rate": 0.05, "learning_rate_power": -0.4, "initial_accumulator_value": 0.2, "beta": 0.1}
     | {"l1_regularization_strength": 0.001, "l2_regularization_strength": 0.01}
     | {"l2_shrinkage_regularization_strength": 0.01},
-    "lion": {"learning_rate": 0.001, "beta_1": 0.8, "beta_2": 0.9, "weight_decay": 0.1},
+    "lion": {"learning_rate": 0.002, "beta_1": 0.8, "beta_2": 0.9, "weight_decay": 0.1},
 }
 LOSSES: dict[str, dict[str, Any]] = {
     "binary_crossentropy": {"label_smoothing": 0.1},
@@ -132,6 +132,18 @@ def test_every_name_of_keras_is_tried() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_with_all_its_settings(name: str) -> None:
     check(*network(optimizer={"name": name, **OPTIMIZERS[name]}))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_any_of_these_settings_the_weights_are_others(name: str) -> None:
+    """The comparison with `model.fit` fails if the compiled loop ignores a setting."""
+    chosen, data = network(optimizer={"name": name, **OPTIMIZERS[name]})
+    expected, _ = fit(chosen, data, 3)
+    for left_out in OPTIMIZERS[name]:
+        rest = {key: value for key, value in OPTIMIZERS[name].items() if key != left_out}
+        weights, _ = fit(network(optimizer={"name": name, **rest})[0], data, 3)
+        apart = max(float(np.abs(weights[key] - expected[key]).max()) for key in expected)
+        assert apart > 1e-4, left_out
 
 
 ACTIVATIONS = [name for name in FOUND["activations"] if name not in ("hard_swish", "swish")]
@@ -290,3 +302,14 @@ def networks(draw: st.DrawFn) -> tuple[Network, Prepared]:
 def test_any_network_of_the_schema_trains_as_model_fit_trains_it(drawn: tuple[Network, Prepared]) -> None:
     # Rounding grows in a network that a step throws far, hence the wider margin.
     check(*drawn, tolerance=1e-4)
+
+
+def test_dropout_drops_its_share_of_the_inputs_and_scales_the_others() -> None:
+    layers = {"drop": {"layer": "Dropout", "rate": 0.3}, "output": {"units": 1}}
+    chosen, data = network(layers=layers, loss="mean_squared_error")
+    model = Trainer(chosen, data).model
+    kept = np.asarray(model.get_layer("drop")(np.ones((2000, 50), np.float32), training=True))
+    # Five standard deviations of the share of 100,000 independent draws.
+    assert np.mean(kept == 0) == pytest.approx(0.3, abs=5 * np.sqrt(0.3 * 0.7 / kept.size))
+    np.testing.assert_allclose(kept[kept > 0], 1 / 0.7, rtol=1e-6)
+    assert (np.asarray(model.get_layer("drop")(np.ones((3, 5), np.float32), training=False)) == 1).all()

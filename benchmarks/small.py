@@ -1,0 +1,95 @@
+"""Time a small case of a person's own: 600 rows, 20-32-16-3, 200 epochs, 20 points of 5 seeds, from file to result."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import common
+from stages.base import files
+from stages.base.console import say
+from stages.base.errors import one_line
+
+GOAL = 90.0
+CASE = "small"
+ROWS, FEATURES, CLASSES, EPOCHS, SEEDS = 600, 20, 3, 200, 5
+STAGES = ("plan", "prepare", "train", "baseline", "evaluate")
+
+
+def content() -> dict[str, Any]:
+    """Return a params.yaml with two fixes that combine and four alternatives: 4 x 5 points."""
+    fixes: dict[str, Any] = {
+        "standardized": {"set": {"inputs": "standardized"}},
+        "relu": {"set": {"layers.first.activation": "relu", "layers.second.activation": "relu"}},
+        "rate_x10": {"set": {"optimizer": {"name": "sgd", "learning_rate": 0.1}}},
+        "adam": {"set": {"optimizer": "adam"}},
+        "rmsprop": {"set": {"optimizer": "rmsprop"}},
+        "momentum": {"set": {"optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}}},
+    }
+    case = {
+        "title": "A small case",
+        "task": "multiclass",
+        "data": {"file": f"data/own/{CASE}.npz", "validation_split": 0.2},
+        "judged_by": "validation",
+        "as_posted": {
+            "layers": {
+                "first": {"units": 32, "activation": "sigmoid"},
+                "second": {"units": 16, "activation": "sigmoid"},
+                "output": {"units": CLASSES, "activation": "softmax"},
+            },
+            "loss": "sparse_categorical_crossentropy",
+            "optimizer": {"name": "sgd", "learning_rate": 0.01},
+            "epochs": EPOCHS,
+        },
+        "fixes": {name: {"why": "To count.", **fix} for name, fix in fixes.items()},
+    }
+    return {
+        "seeds": list(range(SEEDS)),
+        "execution": {"backend": "loky", "workers": 2},
+        "cases": {CASE: case},
+    }
+
+
+def write_data(path: Path) -> None:
+    """Write noisy examples around a center per class; the training split has `ROWS` of them."""
+    random = np.random.default_rng(0)
+    n = round(ROWS / 0.8)
+    y = np.arange(n) % CLASSES
+    x = random.normal(0, 1, (CLASSES, FEATURES))[y] + random.normal(0, 2, (n, FEATURES))
+    path.parent.mkdir(parents=True)
+    np.savez(path, x=x.astype(np.float32), y=y)
+
+
+def measure() -> dict[str, Any]:
+    """Return the seconds of each stage, and the number of runs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
+        common.write_yaml(folder / files.PARAMS, content())
+        write_data(folder / f"data/own/{CASE}.npz")
+        seconds = {}
+        for stage in STAGES:
+            command = [sys.executable, "-m", "stages", stage, *([] if stage == "plan" else [CASE])]
+            seconds[stage] = common.run(command, folder, common.environment()).seconds
+        result = files.read_json(folder / files.result_path(CASE))
+        return {"stages": seconds, "seconds": sum(seconds.values()), "points": len(result["points"]), "seeds": SEEDS}
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, help="how often it is measured")
+    records = [measure() for _ in range(parser.parse_args().rounds)]
+    figures = common.spread([record["seconds"] for record in records])
+    say(f"{records[0]['points']} points of {SEEDS} seeds in {figures['median']:.0f} s")
+    common.save("small", {"goal": GOAL, "seconds": figures, "records": records})
+
+
+if __name__ == "__main__":
+    with one_line():
+        main()
