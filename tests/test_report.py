@@ -24,10 +24,12 @@ AXE = ".axe/node_modules/axe-core/axe.min.js"
 WIDTHS = {"desktop": 1280, "phone": 375}
 UNFOLD = "for (const details of document.querySelectorAll('details')) details.open = true"
 BASELINES = (made_up.baseline("logistic", 0.8), made_up.baseline("floor", 0.2))
-RESULTS = (
+MADE_UP = (
     made_up.result([0.1, 0.2, 0.4, 0.9], keras=("2.2", "3"), case="digits", baselines=BASELINES),
     made_up.regression([-0.5, 0.25, 0.5, 0.0], case="values", measured=lambda row: row != 3, baselines=BASELINES[1:]),
 )
+# Regions of a page have different names.
+RESULTS = tuple(result.model_copy(update={"title": f"The title of {result.case}"}) for result in MADE_UP)
 CASES = tuple(result.case for result in RESULTS)
 
 
