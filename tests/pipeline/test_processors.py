@@ -105,7 +105,8 @@ def test_no_bit_of_the_two_cases_depends_on_the_processor(hashes: Hashes, proces
     assert {name: there[name] for name in there if name != OWN} == {name: here[name] for name in there if name != OWN}
 
 
-@pytest.mark.xfail(strict=True, reason="a network with dropout and batch normalization has other bits on Haswell")
+# Not strict, because this processor may be of the emulated kind.
+@pytest.mark.xfail(strict=False, reason="a network with dropout and batch normalization has other bits on Haswell")
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_no_bit_of_an_own_network_depends_on_the_processor(hashes: Hashes, processor: str) -> None:
     assert hashes(processor=processor)[OWN] == hashes()[OWN]
