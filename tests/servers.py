@@ -136,18 +136,6 @@ def postgresql() -> Iterator[str]:
                 process.wait(START)
 
 
-@contextmanager
-def mlflow_server(database: str, artifacts: Path, folder: Path) -> Iterator[str]:
-    """Start an `mlflow server` that stores its runs in `database`; give its address."""
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
-    options = ["--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-
-    with server([*command, *options], folder, env={**PLAIN, "MLFLOW_DISABLE_TELEMETRY": "true"}) as process:
-        wait_until(lambda: responds(f"{address}/health"), process)
-        yield address
-
-
 @dataclass(frozen=True)
 class Bucket:
     """A bucket of an S3 server, and the credentials to read and write it."""

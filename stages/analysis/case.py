@@ -17,7 +17,6 @@ from stages.analysis.results import (
     PointResult,
     VariantResult,
 )
-from stages.config.network import named_list, short
 from stages.config.planned import PlannedCase, PlannedVariant
 from stages.config.schema import SCORES, Baseline
 from stages.data.prepared import SPLITS, Prepared
@@ -194,7 +193,6 @@ def case_result(
         for variant in case.variants
     )
     fitted = tuple(baseline_result(name, *baselines[name], data) for name in case.baselines)
-    posted = short(case.as_posted.tree())
     shape = data.x["train"].shape
     return CaseResult(
         case=case.name,
@@ -219,7 +217,7 @@ def case_result(
                 for split, array in arrays.items()
             },
         ),
-        as_posted={**posted, "layers": named_list(posted["layers"])},
+        as_posted=case.as_posted.brief(),
         fixes=tuple(
             FixResult(
                 name=fix.name,

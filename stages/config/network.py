@@ -177,6 +177,12 @@ class PostedNetwork(Strict):
         values = self.model_dump(mode="json", exclude={"keras"})
         return values | {"layers": by_name(values["layers"])}
 
+    def brief(self) -> dict[str, Any]:
+        """Return the settings that differ from Keras's defaults, as JSON; `model_validate` makes the network of it."""
+        shown = short(self.tree())
+        # A list, because JSON sorts the keys of a mapping.
+        return {**shown, "layers": [{"name": name, **layer} for name, layer in shown["layers"].items()]}
+
 
 class Network(PostedNetwork):
     """Everything that decides a run, except its seed and its data. Losses are those of the version `keras`."""
@@ -199,9 +205,8 @@ class Network(PostedNetwork):
         return self.dtype == "float32" and layer.get("l2", 0) > 0 and layer.get("l1", 0) == 0
 
     def brief(self) -> dict[str, Any]:
-        """Return the settings that differ from Keras's defaults, as JSON; `model_validate` makes the network of it."""
-        shown = short(self.tree())
-        return {**shown, "layers": named_list(shown["layers"]), "keras": self.keras}
+        """Return the settings that differ from Keras's defaults, and the version of Keras."""
+        return {**super().brief(), "keras": self.keras}
 
     @property
     def program(self) -> str:
@@ -228,11 +233,6 @@ class Network(PostedNetwork):
 def by_name(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
     """Return a list of layers as a mapping by name, in order."""
     return {layer["name"]: {key: value for key, value in layer.items() if key != "name"} for layer in layers}
-
-
-def named_list(layers: Mapping[str, Layer]) -> list[dict[str, Any]]:
-    """Return layers by name as a list, in order; JSON sorts the keys of a mapping."""
-    return [{"name": name, **layer} for name, layer in layers.items()]
 
 
 def short(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,7 @@ class Trainer:
         self._chunks = {
             split: [chunks(array, self._rows) for array in (data.x[split], targets[split])] for split in self.labels
         }
+        self._validation = self._stacked()
 
     def _sample_weight(self) -> np.ndarray | None:
         """Return the weights of the training examples, float [n]; those of classes are as in Keras."""
@@ -167,14 +168,14 @@ class Trainer:
             some = np.zeros((most, n_examples), np.int32)
             for place in range(count):
                 some[place] = next(orders)
-            rows = self.programs.epochs(tf.constant(some), tf.constant(count), self._train, *self._validation())
+            rows = self.programs.epochs(tf.constant(some), tf.constant(count), self._train, *self._validation)
             for row in rows.numpy()[:count]:
                 yield self._row(row)
                 done += 1
                 watch.after(done, self._row(row))
         watch.end()
 
-    def _validation(self) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def _stacked(self) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return inputs, targets and labels of the validation split in chunks, [chunks, rows, ...], and its length.
 
         Without this split, the list is empty.
