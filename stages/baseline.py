@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from stages.base import console, files
 from stages.base.errors import UserError
 from stages.config import load, schema
-from stages.config.network import Scale
+from stages.config.examples import Rescale
 from stages.config.planned import PlannedBaselines
 from stages.data import prepared, scoring
 from stages.data.prepared import Prepared
@@ -61,8 +61,8 @@ def inputs_of(baseline: schema.Baseline, data: Prepared) -> dict[str, np.ndarray
     """
     flat = {split: x.reshape(len(x), -1).astype(np.float32) for split, x in data.x.items()}
     how = "raw" if isinstance(baseline, schema.Floor) else baseline.inputs
-    if isinstance(how, Scale):
-        return {split: x * np.float32(how.scale) for split, x in flat.items()}
+    if isinstance(how, Rescale):
+        return {split: x * np.float32(how.scale) + np.float32(how.offset) for split, x in flat.items()}
     if how == "raw":
         return flat
     wide = flat["train"].astype(np.float64)

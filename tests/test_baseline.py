@@ -14,11 +14,11 @@ from scipy.special import expit, log_softmax
 from stages import baseline
 from stages.base import files
 from stages.base.errors import UserError
-from stages.config.network import Scale
+from stages.config.examples import Rescale
 from stages.config.schema import Floor, LogisticRegression, Ridge, Task
 from stages.data.prepared import Facts, Prepared
 
-PLAIN = LogisticRegression(model="LogisticRegression", inputs=Scale(scale=1 / 255), C=0.5, max_iter=2000)
+PLAIN = LogisticRegression(model="LogisticRegression", inputs=Rescale(scale=1 / 255), C=0.5, max_iter=2000)
 ONE_VS_ALL = PLAIN.model_copy(update={"one_vs_all": True})
 DATA = as_bytes(dataset(n_features=5))
 MODELS = pytest.mark.parametrize("settings", [PLAIN, ONE_VS_ALL], ids=["multinomial", "one_vs_all"])
@@ -77,7 +77,7 @@ def test_a_solver_that_ends_at_max_iter_says_so_by_n_iter_and_not_by_a_warning(s
 
 
 @pytest.mark.parametrize(
-    "change", [{"C": 1e12}, {"C": 1e-6}, {"C": 1e12, "one_vs_all": True}, {"inputs": Scale(scale=1e6)}]
+    "change", [{"C": 1e12}, {"C": 1e-6}, {"C": 1e12, "one_vs_all": True}, {"inputs": Rescale(scale=1e6)}]
 )
 def test_extreme_settings_give_a_result_too(change: dict[str, object]) -> None:
     fitted = baseline.fit(PLAIN.model_copy(update={"max_iter": 20} | change), DATA)

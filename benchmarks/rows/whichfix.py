@@ -8,6 +8,7 @@ from benchmarks.rows import protocol
 from stages.config.network import Network
 from stages.data.prepared import Facts, Prepared
 from stages.training import model as models
+from stages.training import orders
 from stages.training import trainer as trainer_module
 from stages.training.trainer import Trainer
 
@@ -37,8 +38,8 @@ def draws(network: Network, n_features: int, n_examples: int) -> tuple[protocol.
     weights, order, _ = models.streams(SEED)
     model = models.build_model(network, (n_features,))
     models.initialize(model, network, weights, {})
-    orders = islice(models.epoch_orders(n_examples, order), network.epochs)
-    return model.get_weights(), np.stack(list(orders))
+    epochs = islice(orders.epochs(network, n_examples, order), network.epochs)
+    return model.get_weights(), np.stack([epoch.rows for epoch in epochs])
 
 
 def train(problem: protocol.Problem) -> protocol.Arrays:

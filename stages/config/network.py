@@ -6,18 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_serializer, model_validator
 
 from stages.config import names
-from stages.config.strict import Missing, RefusedError, Strict, first_refusal, quote
+from stages.config.examples import Buffer, Inputs, Positive, Scale, Shuffle, Targets, either, inputs_check
+from stages.config.strict import Missing, RefusedError, Strict, quote
 
 # Training holds the weights about six times: with gradients, moments and copies, 1.2 GB in float32.
 MOST_WEIGHTS = 50_000_000
 MOST_LAYERS = 64
 MOST_FEATURES = 784
+# TNC has no batches and no epochs.
+WITH_BATCHES = ("early_stopping", "reduce_on_plateau", "steps_per_epoch", "drop_remainder")
 LAYER_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 
-Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 # Whose losses: Keras 2.2 is of 2018, and Keras 3 is today's.
 Keras = Literal["2.2", "3"]
 # The conditions in words.
@@ -29,36 +31,7 @@ def label(name: str, keras: str, conditions: Sequence[str]) -> str:
     return name if len(conditions) == 1 else f"{name}@{keras}"
 
 
-class Scale(Strict):
-    """Values are multiplied by `scale`."""
-
-    scale: Annotated[float, Field(gt=0)]
-
-
-Inputs = Literal["raw", "standardized"] | Scale
-Targets = Literal["raw", "integer", "one_hot", "standardized"] | Scale
 Layer = Mapping[str, Any]
-
-
-def _preprocessing(*words: str) -> BeforeValidator:
-    """Return a check of a word or a scale."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, Scale) or (isinstance(value, str) and value in words):
-            return value
-        if isinstance(value, Mapping):
-            try:
-                return Scale.model_validate(value)
-            except ValidationError as error:
-                raise first_refusal(error, value) from None
-        raise RefusedError(quote(value), f"one of: {', '.join(words)}, or {{scale: factor}}")
-
-    return BeforeValidator(check)
-
-
-def inputs_check() -> BeforeValidator:
-    """Return the check of what is done with inputs."""
-    return _preprocessing("raw", "standardized")
 
 
 def _layers(value: Any) -> list[dict[str, Any]]:
@@ -111,16 +84,22 @@ class PostedNetwork(Strict):
     Keys that are left out have Keras's defaults. `layers` are in order; each has its name, its kind under `layer`, and
     every setting. `inputs` and `targets` say what is done with the data before training; `initial_weights` says that
     the data file has the first weights. `batch_size` and `epochs` are null for TNC, which counts function calls.
+
+    `shuffle` orders the examples of a pass: anew, as in the file, whole batches anew, or through a buffer. With
+    `drop_remainder`, a pass leaves out the examples that fill no batch. With `steps_per_epoch`, an epoch has so many
+    full batches, and passes follow one another.
     """
 
     inputs: Annotated[Inputs, inputs_check()] = "raw"
-    targets: Annotated[Targets, _preprocessing("raw", "integer", "one_hot", "standardized")] = "raw"
+    targets: Annotated[Targets, either(Scale, "{scale: factor}", "raw", "integer", "one_hot", "standardized")] = "raw"
     layers: Annotated[tuple[dict[str, Any], ...], Field(strict=False), BeforeValidator(_layers)]
     loss: Annotated[dict[str, Any], _named("losses")]
     optimizer: Annotated[dict[str, Any], _named("optimizers")]
     batch_size: Positive | None = 32
     epochs: Positive | None = 1
-    shuffle: bool = True
+    shuffle: Annotated[Shuffle, either(Buffer, "{buffer: examples}", True, False, "batches")] = True
+    steps_per_epoch: Positive | None = None
+    drop_remainder: bool = False
     class_weight: Annotated[
         dict[int, float] | None, BeforeValidator(_number_keys), AfterValidator(_check_class_weight)
     ] = None
@@ -143,8 +122,10 @@ class PostedNetwork(Strict):
                 )
         if self.by_tnc and not {layer["layer"] for layer in self.layers} <= {"Dense", "Activation", "Flatten"}:
             raise RefusedError("optimizer tnc", "an optimizer of Keras: tnc trains Dense layers and activations only")
-        if self.by_tnc and (self.early_stopping or self.reduce_on_plateau):
-            raise RefusedError("optimizer tnc", "an optimizer of Keras with early_stopping and reduce_on_plateau")
+        if self.by_tnc and (own := [key for key in WITH_BATCHES if getattr(self, key)]):
+            raise RefusedError("optimizer tnc", f"an optimizer of Keras with {own[0]}")
+        if self.steps_per_epoch and self.shuffle == "batches":
+            raise RefusedError("steps_per_epoch with shuffle batches", "one of them")
         scheduled = isinstance(self.optimizer.get("learning_rate"), dict) or self.optimizer.get("decay")
         if scheduled and isinstance(self.optimizer["learning_rate"], dict) and self.optimizer["decay"]:
             raise RefusedError("decay with a schedule", "one of them", "optimizer")
@@ -227,6 +208,7 @@ class Network(PostedNetwork):
             if key in values["optimizer"] and not isinstance(values["optimizer"][key], dict):
                 values["optimizer"][key] = "given"
         values["class_weight"] = self.class_weight is not None
+        values["short batch anywhere"] = self.shuffle == "batches"
         return json.dumps(values, sort_keys=True)
 
 

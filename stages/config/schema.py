@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from stages.config.data import Data, Seed, Subset, check_distinct
+from stages.config.examples import Inputs, Positive, inputs_check
 from stages.config.fixes import Fix
-from stages.config.network import Inputs, Keras, Positive, PostedNetwork, inputs_check
+from stages.config.network import Keras, PostedNetwork
 from stages.config.strict import RefusedError, Text, chosen_by, matching, quote
 from stages.config.strict import Strict as Strict
 

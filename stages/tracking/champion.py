@@ -9,7 +9,8 @@ import numpy as np
 
 from stages.analysis.results import CaseResult, VariantResult
 from stages.config.data import Exercise4Data, MnistData
-from stages.config.network import Network, Scale
+from stages.config.examples import Scale
+from stages.config.network import Network
 from stages.data.exercise4 import exercise_rows
 from stages.data.prepared import Prepared
 

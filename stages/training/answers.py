@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.config.network import Network, Scale
+from stages.config.examples import Scale
+from stages.config.network import Network
 from stages.data import scoring
 from stages.data.prepared import Facts, Prepared
 from stages.training.keras import tf

@@ -2,13 +2,14 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from stages.config.network import Layer, Network, Scale
+from stages.config.examples import Rescale
+from stages.config.network import Layer, Network
 from stages.training.keras import compiled, keras
 
 # The weights of a layer that an initializer of its own draws.
@@ -46,8 +47,8 @@ def build_model(
             axis=axes, mean=mean, variance=variance, dtype=network.dtype, name=PREPARING
         )
     else:
-        scale = network.inputs.scale if isinstance(network.inputs, Scale) else 1.0
-        prepare = keras.layers.Rescaling(scale, dtype=network.dtype, name=PREPARING)
+        how = network.inputs if isinstance(network.inputs, Rescale) else Rescale(scale=1.0)
+        prepare = keras.layers.Rescaling(how.scale, how.offset, dtype=network.dtype, name=PREPARING)
     layers = [build_layer(network, each, dense) for each in network.layers]
     model = keras.Sequential([keras.Input(shape, dtype=network.dtype), prepare, *layers])
     if len(model.output_shape) != 2:
@@ -164,13 +165,6 @@ def _compiled_draw(kind: Callable[..., Any], settings: str, shape: tuple[int, ..
         return draw()
 
     return drawn_with
-
-
-def epoch_orders(n_examples: int, generator: np.random.Generator, shuffle: bool = True) -> Iterator[np.ndarray]:
-    """Yield an order of the examples, int32 [n_examples], per epoch, without end."""
-    while True:
-        order = generator.permutation(n_examples) if shuffle else np.arange(n_examples)
-        yield order.astype(np.int32)
 
 
 def weights_of(model: keras.Sequential, network: Network) -> dict[str, Any]:

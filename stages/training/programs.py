@@ -49,28 +49,31 @@ class Programs:
 
     def _epochs(
         self,
-        orders: tf.Tensor,
+        order: tuple[tf.Tensor, tf.Tensor],
         count: tf.Tensor,
         train: Sequence[tf.Tensor],
         validation: Sequence[tf.Tensor],
         length: tf.Tensor,
     ) -> tf.Tensor:
-        """Train `count` epochs, each in its order of `orders` [most, n]; return their sums, float64 [most, k].
+        """Train `count` epochs, each in its `order`; return their sums, float64 [most, k].
+
+        `order` are the rows [most, n] and the place of the short batch [most] of `orders.Epoch`.
 
         A row has the sum of the losses and the tally of the training examples, of the weights before each step, as
         `model.fit` counts; then sum of the losses, penalty and tally of the validation split, which has `length` rows.
         """
+        rows, places = order
 
-        def epoch(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            loss, tally = self._epoch(train, orders[number])
+        def epoch(number: tf.Tensor, done: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            loss, tally = self._epoch(train, rows[number], places[number])
             row = [loss[tf.newaxis], tally]
             if validation:
                 row += self._validate(validation, length)
-            return number + 1, tf.tensor_scatter_nd_update(rows, [[number]], [tf.concat(row, axis=0)])
+            return number + 1, tf.tensor_scatter_nd_update(done, [[number]], [tf.concat(row, axis=0)])
 
         width = (1 + self.answers.width) + (2 + self.answers.width if validation else 0)
-        rows = tf.zeros([orders.shape[0], width], tf.float64)
-        done: tf.Tensor = tf.while_loop(lambda number, _: number < count, epoch, (tf.constant(0), rows))[1]
+        nothing = tf.zeros([rows.shape[0], width], tf.float64)
+        done: tf.Tensor = tf.while_loop(lambda number, _: number < count, epoch, (tf.constant(0), nothing))[1]
         return done
 
     def _validate(self, validation: Sequence[tf.Tensor], length: tf.Tensor) -> list[tf.Tensor]:
@@ -89,7 +92,7 @@ class Programs:
         loss, tally = summed(chunk, n_chunks, nothing)
         return [loss[tf.newaxis], tf.cast(self._penalty(), tf.float64)[tf.newaxis], tally]
 
-    def _epoch(self, train: Sequence[tf.Tensor], order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _epoch(self, train: Sequence[tf.Tensor], order: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Pass over the examples in `order`; return the sum of the losses (float64) and the tally."""
         n_examples = order.shape[0]
         size = min(self.network.batch_size or n_examples, n_examples)
@@ -106,11 +109,23 @@ class Programs:
         def gathered(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return step(*(tf.gather(array, rows) for array in train))
 
-        if size == n_examples:
+        def full(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return gathered(slice_rows(order, number * size, size))
+
+        def short_at_place(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            before = tf.cast(number > place, tf.int32)
+            sums: tuple[tf.Tensor, tf.Tensor] = tf.cond(
+                number == place, lambda: gathered(order[-rest:]), lambda: full(number - before)
+            )
+            return sums
+
+        nothing = tf.constant(0.0, tf.float64), tf.zeros([self.answers.width], tf.float64)
+        if size == n_examples == train[0].shape[0]:
             sums = step(*train)  # the order of a full batch is of no use
+        elif rest and self.network.shuffle == "batches":
+            sums = summed(short_at_place, steps + 1, nothing)
         else:
-            sums = tf.constant(0.0, tf.float64), tf.zeros([self.answers.width], tf.float64)
-            sums = summed(lambda number: gathered(slice_rows(order, number * size, size)), steps, sums)
+            sums = summed(full, steps, nothing)
             if rest:
                 sums = added(sums, gathered(order[-rest:]))
         for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):

@@ -15,6 +15,7 @@ from stages.config.network import Network
 from stages.data import scoring
 from stages.data.prepared import Prepared
 from stages.training import model as models
+from stages.training import orders
 from stages.training.answers import Answers, statistics, targets_of
 from stages.training.keras import plain_errors, tf
 from stages.training.products import Dense
@@ -83,6 +84,7 @@ class Trainer:
         train: tuple[Any, ...] = (data.x["train"], targets["train"], data.y["train"])
         weight = self._sample_weight()
         self._train = tuple(map(tf.constant, train if weight is None else (*train, weight)))
+        self._length = orders.rows_per_epoch(self.network, len(self.labels["train"]))
         self._rows = min(ROWS, max(map(len, self.labels.values())))
         self._chunks = {
             split: [chunks(array, self._rows) for array in (data.x[split], targets[split])] for split in self.labels
@@ -107,7 +109,7 @@ class Trainer:
         for layer in self.model.layers:
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign(dropout_generator.integers(2**31, size=2))
-        orders = models.epoch_orders(len(self.labels["train"]), order_generator, self.network.shuffle)
+        epochs = orders.epochs(self.network, len(self.labels["train"]), order_generator)
         history: list[Row] = []
 
         def add(row: Row) -> None:
@@ -117,7 +119,7 @@ class Trainer:
         if self.network.by_tnc:
             self._minimize(self.network.optimizer["max_function_calls"], add)
         else:
-            for row in self._fit(orders):
+            for row in self._fit(epochs):
                 add(row)
         evaluations = {split: self._evaluate(split) for split in self.labels}
         measures = {
@@ -140,7 +142,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Return the number of gradient evaluations per row of the history; the last batch may be a short one."""
-        return math.ceil(len(self.labels["train"]) / self.network.batch_size) if self.network.batch_size else 1
+        return math.ceil(self._length / self.network.batch_size) if self.network.batch_size else 1
 
     def _evaluate(self, split: str) -> tuple[float, np.ndarray, np.ndarray]:
         """Return loss, answers [n, ...] and outputs [n, units] of the current weights on `split`."""
@@ -152,7 +154,7 @@ class Trainer:
         # The exact sum has one value, in whatever order a machine adds.
         return exact_mean(losses) + float(found[0][3]), predicted, outputs
 
-    def _fit(self, orders: Iterator[np.ndarray]) -> Iterator[Row]:
+    def _fit(self, examples: Iterator[orders.Epoch]) -> Iterator[Row]:
         """Train epoch after epoch; yield a row of the history for each."""
         optimizer = self.programs.optimizer
         for variable, value in zip(optimizer.variables, self.programs.start, strict=True):
@@ -161,15 +163,16 @@ class Trainer:
         if not isinstance(rate, dict) and not self.network.optimizer["decay"]:
             optimizer.learning_rate = rate
         watch = Watch(self.network, self.model, optimizer)
-        n_examples, epochs, done = len(self.labels["train"]), self.network.epochs or 0, 0
-        most = max(1, min(MOST_EPOCHS, MOST_ORDERS // n_examples))
+        epochs, done = self.network.epochs or 0, 0
+        most = max(1, min(MOST_EPOCHS, MOST_ORDERS // self._length))
         while done < epochs and not watch.stopped:
             count = 1 if watch.callbacks else min(most, epochs - done)
-            some = np.zeros((most, n_examples), np.int32)
-            for place in range(count):
-                some[place] = next(orders)
-            rows = self.programs.epochs(tf.constant(some), tf.constant(count), self._train, *self._validation)
-            for row in rows.numpy()[:count]:
+            rows, places = np.zeros((most, self._length), np.int32), np.zeros(most, np.int32)
+            for number in range(count):
+                rows[number], places[number] = next(examples)
+            order = tf.constant(rows), tf.constant(places)
+            sums = self.programs.epochs(order, tf.constant(count), self._train, *self._validation)
+            for row in sums.numpy()[:count]:
                 yield self._row(row)
                 done += 1
                 watch.after(done, self._row(row))
@@ -189,7 +192,9 @@ class Trainer:
     def _row(self, sums: np.ndarray) -> Row:
         """Return a row of the history from what an epoch adds up."""
         width, train = self.answers.width, self.labels["train"]
-        loss, score = sums[0] / len(train), self.answers.score(sums[1 : 1 + width], train)
+        # An epoch can have more or fewer examples than the data.
+        share = len(train) / self._length
+        loss, score = sums[0] / self._length, self.answers.score(sums[1 : 1 + width] * share, train)
         if "validation" not in self.labels:
             return loss, score, math.nan, math.nan
         validation = self.labels["validation"]

@@ -92,7 +92,7 @@ def test_a_slip_of_the_pen_is_answered_with_the_word_that_was_meant(path: str, m
         (f"{MNIST}.inputs", "scaled", '"scaled"; expected one of: raw, standardized, or {scale: factor}'),
         (f"{MNIST}.targets", 1, "1; expected one of: raw, integer, one_hot, standardized, or {scale: factor}"),
         (f"{MNIST}.class_weight", {0: -1}, '{"0": -1.0}; expected weights of at least 0, by class'),
-        (f"{MNIST}.shuffle", 1, "1; expected true or false"),
+        (f"{MNIST}.shuffle", 1, "1; expected one of: true, false, batches, or {buffer: examples}"),
         (f"{MNIST}.early_stopping", 3, "3; expected null, or a mapping of settings"),
         ("cases.mnist.keras", [], "[]; expected 1 or more entries"),
         ("cases.mnist.keras.0", 2.2, "2.2; expected '2.2' or '3'"),

@@ -10,7 +10,8 @@ import numpy as np
 
 from stages import evaluate
 from stages.base import files
-from stages.config.network import Network, Scale
+from stages.config.examples import Rescale
+from stages.config.network import Network
 from stages.config.planned import PlannedCase
 from stages.data import prepared
 from stages.data.exercise4 import exercise_rows
@@ -85,7 +86,7 @@ def outputs(arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 
 def answers(network: Network, arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """Return the classes that a network with one hidden layer of ReLU answers, computed without Keras."""
-    scale = network.inputs.scale if isinstance(network.inputs, Scale) else 1.0
+    scale = network.inputs.scale if isinstance(network.inputs, Rescale) else 1.0
     return np.asarray(np.argmax(outputs(arrays, scale * x), axis=1), np.uint8)
 
 

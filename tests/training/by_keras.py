@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.config.network import Network, Scale
+from stages.config.examples import Rescale
+from stages.config.network import Network
 from stages.data.prepared import Prepared
-from stages.training import losses
+from stages.training import losses, orders
 from stages.training import model as models
 from stages.training.answers import statistics, targets_of
 from stages.training.keras import keras
@@ -61,6 +62,26 @@ def mode(settings: dict[str, Any]) -> str:
     return "max" if "accuracy" in settings["monitor"] else "min"
 
 
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Delivers batches as they are."""
+
+    def __init__(self, batches: list[tuple[np.ndarray, ...]]) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, place: int) -> tuple[np.ndarray, ...]:
+        return self.batches[place]
+
+
+def in_batches(epoch: orders.Epoch, size: int) -> list[np.ndarray]:
+    """Return the rows of each batch of an epoch; the short one, whose rows are the last, goes to its place."""
+    cut = [epoch.rows[start : start + size] for start in range(0, len(epoch.rows), size)]
+    return [*cut[:-1][: epoch.place], cut[-1], *cut[:-1][epoch.place :]] if len(cut[-1]) < size else cut
+
+
 def fit(network: Network, data: Prepared, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
     """Return the weights and history that `model.fit` gives from the same first weights, masks and order."""
     known = statistics(network, data)
@@ -68,8 +89,8 @@ def fit(network: Network, data: Prepared, seed: int) -> tuple[dict[str, np.ndarr
     if network.inputs == "standardized":
         assert known.inputs is not None
         prepare = [keras.layers.Normalization(mean=known.inputs[0], variance=known.inputs[1])]
-    elif isinstance(network.inputs, Scale):
-        prepare = [keras.layers.Rescaling(network.inputs.scale)]
+    elif isinstance(network.inputs, Rescale):
+        prepare = [keras.layers.Rescaling(network.inputs.scale, network.inputs.offset)]
     model = keras.Sequential([keras.Input(data.shape), *prepare, *map(layer, map(dict, network.layers))])
     weights, order, dropout = models.streams(seed)
     ours = models.build_model(network, data.shape, known.inputs)
@@ -86,18 +107,22 @@ def fit(network: Network, data: Prepared, seed: int) -> tuple[dict[str, np.ndarr
         optimizer=optimizer(network.optimizer), loss=loss(network), metrics=["accuracy"], jit_compile=compiled
     )
     targets = {split: targets_of(network, data, split, known) for split in data.y}
-    options: dict[str, Any] = {"batch_size": network.batch_size, "shuffle": False, "verbose": 0}
+    options: dict[str, Any] = {"shuffle": False, "verbose": 0}
     options |= {"class_weight": network.class_weight}
     if "validation" in data.y:
         options["validation_data"] = (data.x["validation"], targets["validation"])
     x, y, w = data.x["train"], targets["train"], data.sample_weight
     history: dict[str, list[float]] = {}
-    if not network.shuffle:
-        done = model.fit(x, y, sample_weight=w, epochs=network.epochs, callbacks=callbacks(network), **options)
+    if network.shuffle is False and not network.steps_per_epoch and not network.drop_remainder:
+        options |= {"batch_size": network.batch_size, "epochs": network.epochs, "callbacks": callbacks(network)}
+        done = model.fit(x, y, sample_weight=w, **options)
         history = done.history
     else:
-        for rows in islice(models.epoch_orders(len(x), order), network.epochs):
-            done = model.fit(x[rows], y[rows], sample_weight=None if w is None else w[rows], **options)
+        for epoch in islice(orders.epochs(network, len(x), order), network.epochs):
+            rows = in_batches(epoch, network.batch_size or len(x))
+            done = model.fit(
+                Batches([(x[batch], y[batch], *([] if w is None else [w[batch]])) for batch in rows]), **options
+            )
             for figure, values in done.history.items():
                 history.setdefault(figure, []).extend(values)
     return {name: variable.numpy() for name, variable in models.weights_of(model, network).items()}, history

@@ -211,7 +211,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     "plateau": {"epochs": 6}
     | {"reduce_on_plateau": {"monitor": "loss", "factor": 0.2, "patience": 1, "min_delta": 0.2, "min_lr": 1e-3}},
     "decay": {"optimizer": {"name": "sgd", "learning_rate": 0.1, "decay": 0.3}},
-    "shuffled": {"shuffle": True, "inputs": {"scale": 0.5}, "targets": "standardized"},
+    "shuffled": {"shuffle": True, "inputs": {"scale": 0.5, "offset": -0.25}, "targets": "standardized"},
+    "batches": {"shuffle": "batches", "epochs": 5},
+    "whole_batches": {"shuffle": "batches", "drop_remainder": True},
+    "buffer": {"shuffle": {"buffer": 7}, "drop_remainder": True},
+    "steps": {"shuffle": True, "steps_per_epoch": 4},
+    "steps_of_a_file": {"shuffle": False, "steps_per_epoch": 2, "drop_remainder": True},
+    "one_large_batch": {"steps_per_epoch": 2, "batch_size": 100},
 }
 
 

@@ -9,6 +9,7 @@ from samples import TNC, UNIFORM, layers, network
 
 from stages.config.network import Network
 from stages.training import model as models
+from stages.training import orders
 from stages.training.keras import tf
 
 
@@ -24,12 +25,12 @@ def test_the_order_of_the_examples_does_not_depend_on_the_network() -> None:
         weights, order, _ = models.streams(7)
         settings = network(layers=layers(units=units))
         models.initialize(models.build_model(settings, (12,)), settings, weights, {})
-        seen.append([drawn.tolist() for drawn in islice(models.epoch_orders(50, order), 3)])
+        seen.append([drawn.tolist() for drawn in islice(orders.orders(True, 50, order), 3)])
     assert seen[0] == seen[1]
 
 
 def test_the_order_of_each_epoch_is_another_permutation() -> None:
-    drawn = list(islice(models.epoch_orders(1000, models.streams(0)[1]), 4))
+    drawn = list(islice(orders.orders(True, 1000, models.streams(0)[1]), 4))
     assert all(order.dtype == np.int32 for order in drawn)
     assert all(sorted(order) == list(range(1000)) for order in drawn)
     assert len({order.tobytes() for order in drawn}) == 4
