@@ -16,11 +16,11 @@ from stages.config.planned import PlannedBaselines, PlannedCase
 from stages.config.schema import Baseline
 from stages.data import prepared
 from stages.training import runs
-from stages.training.runs import Run
+from stages.training.runs import Refusal, Run
 
 
-def read_runs(case: PlannedCase) -> dict[str, list[Run]]:
-    """Return the runs that `case` needs, by folder.
+def read_runs(case: PlannedCase) -> tuple[dict[str, list[Run]], dict[str, str]]:
+    """Return the runs that `case` needs, by folder, and the reasons of Keras by the folder that it refuses.
 
     Raises
     ------
@@ -31,14 +31,18 @@ def read_runs(case: PlannedCase) -> dict[str, list[Run]]:
     for variant in case.variants:
         seeds.setdefault(variant.folder, set()).update(variant.seeds)
     found: dict[str, list[Run]] = {}
+    refused: dict[str, str] = {}
     for folder, wanted in seeds.items():
         for seed in sorted(wanted):
             path = files.run_path(case.name, folder, seed)
-            run = runs.read(path)
+            run = runs.read_any(path)
             if run.seed != seed:
                 raise files.damaged(path, f"a run with seed {run.seed}", f"seed {seed}")
-            found.setdefault(folder, []).append(run)
-    return found
+            if isinstance(run, Refusal):
+                refused[folder] = run.reason
+            else:
+                found.setdefault(folder, []).append(run)
+    return found, refused
 
 
 def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
@@ -97,8 +101,8 @@ def main(case: str) -> None:
     """Evaluate `case`."""
     planned = load.read_planned(case, "case", PlannedCase)
     data = prepared.read(files.prepared_path(case))
-    by_folder = read_runs(planned)
-    result = cases.case_result(planned, data, by_folder, read_baselines(case))
+    by_folder, refused = read_runs(planned)
+    result = cases.case_result(planned, data, by_folder, refused, read_baselines(case))
     write(result)
 
     own = {variant.label: cases.own_runs(variant, by_folder) for variant in planned.variants}

@@ -143,6 +143,7 @@ def result(
             for version in keras
             for row, of_seeds in chosen.items()
         ),
+        "refused": (),
         "effects": {version: {"train": effects, "test": effects} for version in keras},
         "published": (PublishedResult(**published, published=0.1, measured=0.2 if finite else None, agrees=False),),
         "fixed": "fixed" if names else "as_posted",

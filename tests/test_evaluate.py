@@ -16,7 +16,7 @@ from stages.analysis.results import BaselineResult, VariantResult
 from stages.base import files
 from stages.base.errors import UserError
 from stages.config import load
-from stages.config.planned import PlannedRuns
+from stages.config.planned import PlannedCase, PlannedRuns
 from stages.data import prepared
 from stages.data.prepared import Facts
 from stages.training import runs
@@ -105,6 +105,22 @@ def test_a_run_file_with_another_seed_is_refused_in_one_line_and_nothing_is_writ
     assert str(caught.value).startswith(str(path))
     assert len(str(caught.value).splitlines()) == 1
     assert contents(project) == {}
+
+
+def test_a_set_of_fixes_that_keras_refuses_is_listed_with_its_reason_and_has_no_effect(project: Path) -> None:
+    point = next(each for each in load.read_planned("small", "case", PlannedCase).points if each.folder[:2] == "p-")
+    for seed in (0, 3):
+        path = files.run_path("small", point.folder, seed)
+        runs.write(path, runs.Refusal(seed, "no such shape"), runs.read(path).facts)
+    evaluate.main("small")
+    result = results.read("small")
+    assert [(each.fixes, each.reason) for each in result.refused] == [(point.fixes, "no such shape")]
+    assert point.fixes not in result.points_of("3")
+    assert len(result.points) == 3
+    (fix,) = point.fixes
+    effects = result.effects["3"]["test"].fixes[fix]
+    assert effects.alone is None
+    assert effects.main_effect is not None
 
 
 def test_a_regression_has_r2_and_errors_and_confusion_by_tenths(

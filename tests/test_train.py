@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import samples
 
 from stages import train
 from stages.base import files
+from stages.base.errors import UserError
 from stages.config import load
 from stages.config.planned import PlannedRuns
 from stages.config.schema import Execution
@@ -145,3 +147,29 @@ def test_a_run_that_fails_leaves_the_finished_ones_and_the_next_train_goes_on(
     train.main("small")
     assert contents(project) == trained
     assert len(new_runs()) == 2
+
+
+def test_a_set_of_fixes_that_keras_refuses_is_a_result_and_a_variant_ends_train_when_all_others_are_trained(
+    project: Path, trained: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = next(path.split("/")[2] for path in trained if "/p-" in path)
+    for folder in (hashed, "fixed"):
+        files.run_path("small", folder, 0).unlink()
+    refusing = {hashed, "fixed"}
+
+    def refuse(tasks: Sequence[pool.Task], *rest: Any) -> Iterator[pool.Trained]:
+        for each in train_all(tasks, *rest):
+            refused = each.task.configuration.folder in refusing
+            yield replace(each, run=runs.Refusal(0, "no such shape")) if refused else each
+
+    monkeypatch.setattr(pool, "train_all", refuse)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"^fixed: Keras refuses it: no such shape; change it in params\.yaml$"):
+            train.main("small")
+    refusal = runs.read_any(files.run_path("small", hashed, 0))
+    assert isinstance(refusal, runs.Refusal)
+    assert refusal.reason == "no such shape"
+    assert new_runs() == [("fixed", 0), ("fixed", 0), (hashed, 0)]
+    refusing.remove("fixed")
+    train.main("small")
+    assert len(contents(project)) == len(trained)

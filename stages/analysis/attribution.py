@@ -67,7 +67,7 @@ def exact_points(values: Mapping[int, Sequence[float]]) -> Points:
 
 
 def is_complete(points: Points, k: int) -> bool:
-    """Return whether every set of `k` fixes was measured: alternatives are never combined."""
+    """Return whether every set of `k` fixes was trained: alternatives never are, nor is what Keras refuses."""
     return len(points) == 1 << k
 
 
@@ -79,14 +79,14 @@ def bitmask(fixes: Iterable[int]) -> int:
 def fix_effect(points: Points, k: int, fix: int, effect: str) -> list[float] | None:
     """Return per seed the weighted sum of what fix number `fix` adds to each set of the others.
 
-    With alternatives, the main effect is the mean over the sets to which the fix can be added. The other effects need
-    all sets, except `alone`; without them it returns None.
+    If not every set was trained, the main effect is the mean over the trained sets to which the fix can be added, and
+    the effects that need other sets are None.
     """
     bit, others = 1 << fix, k - 1
     sets = [chosen for chosen in points if not chosen & bit and chosen | bit in points]
-    if is_complete(points, k) or effect == "alone":
+    if is_complete(points, k) or (effect == "alone" and bit in points):
         weights = [WEIGHTS[effect](chosen.bit_count(), others) for chosen in sets]
-    elif effect == "main_effect":
+    elif effect == "main_effect" and sets:
         weights = [Fraction(1, len(sets))] * len(sets)
     else:
         return None
@@ -108,7 +108,7 @@ def interaction(points: Points, first: int, second: int) -> list[float] | None:
 
 
 def best_set(points: Points, k: int) -> int:
-    """Return all fixes; with alternatives the set with the best mean score, the first of equal ones."""
+    """Return all fixes; if not every set was trained, that with the best mean score, the first of equal ones."""
     return 2**k - 1 if is_complete(points, k) else max(points, key=lambda chosen: points[chosen].sum())
 
 
@@ -147,8 +147,8 @@ def effects(fixes: Sequence[str], values: Mapping[int, Sequence[float]], rng_see
     fixes
         Names of the fixes, in the order of params.yaml.
     values
-        Scores as fractions of 1, one per seed, by set of fixes; bit i of a set is 1 if fix i is on. Sets with
-        alternatives in them are missing.
+        Scores as fractions of 1, one per seed, by set of fixes; bit i of a set is 1 if fix i is on. Sets that were not
+        trained are missing.
     rng_seed
         Seed of the bootstrap.
 

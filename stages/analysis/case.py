@@ -15,9 +15,10 @@ from stages.analysis.results import (
     Figure,
     FixResult,
     PointResult,
+    RefusedPoint,
     VariantResult,
 )
-from stages.config.planned import PlannedCase, PlannedVariant
+from stages.config.planned import PlannedCase, PlannedPoint, PlannedVariant
 from stages.config.schema import SCORES, Baseline
 from stages.data.prepared import SPLITS, Prepared
 from stages.training.runs import Run
@@ -121,10 +122,15 @@ def baseline_result(name: str, baseline: Baseline, members: Mapping[str, Any], d
     )
 
 
+def trained_points(case: PlannedCase, runs: Runs) -> list[PlannedPoint]:
+    """Return the points of `case` without those that Keras refuses."""
+    return [point for point in case.points if point.folder in runs]
+
+
 def point_results(case: PlannedCase, runs: Runs) -> tuple[PointResult, ...]:
     """Return every combination of the fixes under each condition, over the seeds of the case."""
     results = []
-    for point in case.points:
+    for point in trained_points(case, runs):
         own = [run for run in runs[point.folder] if run.seed in case.seeds]
         results.append(
             PointResult(
@@ -146,7 +152,7 @@ def effects(case: PlannedCase, runs: Runs, keras: str) -> dict[str, Effects]:
     names = [fix.name for fix in case.fixes]
     points = {
         attribution.bitmask(map(names.index, point.fixes)): {run.seed: run for run in runs[point.folder]}
-        for point in case.points
+        for point in trained_points(case, runs)
         if point.keras == keras
     }
 
@@ -182,9 +188,14 @@ def case_result(
     case: PlannedCase,
     data: Prepared,
     runs: Runs,
+    refused: Mapping[str, str],
     baselines: Mapping[str, tuple[Baseline, Mapping[str, Any]]],
 ) -> CaseResult:
-    """Return the result of `case`; `baselines` maps a name to the settings and the members of its file."""
+    """Return the result of `case`.
+
+    `refused` has Keras's reason for each folder without runs. `baselines` maps a name to the settings and the members
+    of its file.
+    """
     own: dict[tuple[str, str], list[Run]] = {
         (variant.name, variant.network.keras): own_runs(variant, runs) for variant in case.variants
     }
@@ -229,6 +240,11 @@ def case_result(
         variants=variants,
         baselines=fitted,
         points=point_results(case, runs),
+        refused=tuple(
+            RefusedPoint(fixes=point.fixes, keras=point.keras, reason=refused[point.folder])
+            for point in case.points
+            if point.folder not in runs
+        ),
         effects={keras: effects(case, runs, keras) for keras in case.keras},
         published=tuple(
             row for one in case.published for row in published.compare(one, variants, fitted, own, SCORES[case.task])

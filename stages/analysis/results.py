@@ -140,8 +140,16 @@ class PointResult(Result):
     diverged: int
 
 
+class RefusedPoint(Result):
+    """A set of fixes that Keras refuses to train, and its reason."""
+
+    fixes: tuple[str, ...]
+    keras: str
+    reason: str
+
+
 class FixEffects(Result):
-    """Four ways to say what a fix is worth; see `attribution`. Where fixes are alternatives, some are None."""
+    """Four ways to say what a fix is worth; see `attribution`. Some are None if not every set was trained."""
 
     alone: Estimate | None
     leave_one_out: Estimate | None
@@ -150,8 +158,8 @@ class FixEffects(Result):
 
     @property
     def worth(self) -> Estimate:
-        """Return the Shapley value or, among alternatives, the main effect."""
-        return self.shapley or self.main_effect or Estimate(mean=0.0, low=None, high=None)
+        """Return the Shapley value or, if not every set was trained, the main effect; no mean if there is neither."""
+        return self.shapley or self.main_effect or Estimate(mean=None, low=None, high=None)
 
 
 class Interaction(Estimate):
@@ -172,8 +180,7 @@ class Step(Result):
 class Effects(Result):
     """The contribution of each fix to the score on one split.
 
-    `complete` says that every set of fixes was measured. If there are alternatives, `full_gain` is that of the best
-    set.
+    `complete` says that every set of fixes was trained. Otherwise, `full_gain` is that of the best set.
     """
 
     complete: bool
@@ -222,6 +229,7 @@ class CaseResult(Result):
     variants: tuple[VariantResult, ...]
     baselines: tuple[BaselineResult, ...]
     points: tuple[PointResult, ...]
+    refused: tuple[RefusedPoint, ...]
     effects: dict[str, dict[str, Effects]]
     published: tuple[PublishedResult, ...]
     fixed: str

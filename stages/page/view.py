@@ -30,15 +30,16 @@ def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
     effects = result.effects[keras][split]
     worth = {name: fix.worth for name, fix in effects.fixes.items()}
     by_value = sorted(worth, key=lambda name: -(worth[name].mean or 0))
-    ways = [way for way in WAYS if all(getattr(fix, way) for fix in effects.fixes.values())]
+    ways = [way for way in WAYS if any(getattr(fix, way) for fix in effects.fixes.values())]
     before = [effects.as_posted, *(step.score for step in effects.greedy_path)]
-    # All fixes or, because alternatives are never combined, the best set.
+    # All fixes or, if not every set was trained, the best one.
     best = max(result.points_of(keras).values(), key=lambda point: findings.mean(point, split))
     return {
         "keras": f"Keras {keras}",
         "split": split,
         "label": label(result, split),
         "complete": effects.complete,
+        "refused": any(point.keras == keras for point in result.refused),
         "ways": {way: WAYS[way] for way in ways},
         "start": effects.as_posted,
         "end": before[-1] if effects.complete else best.scores[split],
@@ -159,6 +160,7 @@ def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
         "floor": floor(result, keras),
         "attributions": [attribution(result, keras, split) for split in splits],
         "advice": findings.advice(result, keras, result.judged_by),
+        "refused": [point for point in result.refused if point.keras == keras],
         "points": sorted(result.points_of(keras).values(), key=lambda point: -findings.mean(point, result.judged_by)),
     }
 

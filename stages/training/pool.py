@@ -21,7 +21,7 @@ from stages.config.network import Network
 from stages.config.planned import Configuration
 from stages.config.schema import Execution
 from stages.data.prepared import Prepared
-from stages.training.runs import Run
+from stages.training.runs import Refusal, Run
 
 # Estimates, in seconds on a core of 2026, that decide only which worker trains what.
 COMPILING = 2.5
@@ -45,10 +45,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Trained:
-    """A task, the run that it gave, and how many seconds that took."""
+    """A task, the run that it gave, or the refusal of Keras, and how many seconds that took."""
 
     task: Task
-    run: Run
+    run: Run | Refusal
     seconds: float
 
 
@@ -147,18 +147,17 @@ def train_unit(tasks: Sequence[Task], data: Prepared) -> list[Trained]:
                     trainer.load(part)
                 loaded = subset
             trainer.configure(network)
-            run = trainer.run(task.seed, _Reporter(task))
+            run: Run | Refusal = trainer.run(task.seed, _Reporter(task))
         except ValueError as error:
-            raise refused(task, error) from None
+            run = Refusal(task.seed, in_one_line(error))
+            trainer = None
         trained.append(Trained(task, run, time.monotonic() - start))
     return trained
 
 
-def refused(task: Task, error: ValueError) -> UserError:
-    """Return Keras's reason in one line, with the name of what it refuses."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = " ".join(lines)[:MOST_REASON]
-    return UserError(f"{task.configuration.folder}: Keras refuses it: {reason}; change it in params.yaml")
+def in_one_line(error: ValueError) -> str:
+    """Return Keras's reason in one line."""
+    return " ".join(str(error).split())[:MOST_REASON]
 
 
 class _Reporter:

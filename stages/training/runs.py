@@ -70,6 +70,15 @@ class Run:
         return not (finite and all(np.isfinite(array).all() for array in self.weights.values()))
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A configuration that Keras refuses to train, with its `reason` in one line; `facts` are as those of a run."""
+
+    seed: int
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the packages that compute a run."""
@@ -107,8 +116,14 @@ def _floats(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: math.nan if value is None else value for name, value in values.items()}
 
 
-def write(path: Path, run: Run, facts: Mapping[str, Any]) -> None:
-    """Write a run file: run.json and the arrays of `run`, as an uncompressed archive (`unzip -l` lists it)."""
+def write(path: Path, run: Run | Refusal, facts: Mapping[str, Any]) -> None:
+    """Write a run file: run.json and the arrays of `run`, as an uncompressed archive (`unzip -l` lists it).
+
+    That of a refusal has run.json alone.
+    """
+    if isinstance(run, Refusal):
+        files.write_archive(path, {"run.json": {**facts, "seed": run.seed, "refused": run.reason}})
+        return
     described = {
         **facts,
         "seed": run.seed,
@@ -134,11 +149,28 @@ def read(path: Path) -> Run:
     Raises
     ------
     UserError
+        If the file is missing, damaged, or holds something else, such as a refusal.
+    """
+    run = read_any(path)
+    if isinstance(run, Refusal):
+        raise files.damaged(path, f"Keras refused this run ({run.reason})", "a run that was trained")
+    return run
+
+
+def read_any(path: Path) -> Run | Refusal:
+    """Return the run, or the refusal, that `write` wrote.
+
+    Raises
+    ------
+    UserError
         If the file is missing, damaged, or holds something else.
     """
     members = files.read_archive(path)
     try:
         described = members["run.json"]
+        facts = {name: described[name] for name in ("key", "network", "subset", "fixes", "data_sha256")}
+        if "refused" in described:
+            return Refusal(described["seed"], described["refused"], facts)
         run = Run(
             seed=described["seed"],
             history=members["history"],
@@ -151,7 +183,7 @@ def read(path: Path) -> Run:
                 name.removeprefix("weights/"): array for name, array in members.items() if name.startswith("weights/")
             },
             steps=described["steps"],
-            facts={name: described[name] for name in ("key", "network", "subset", "fixes", "data_sha256")},
+            facts=facts,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise files.damaged(path, f"{error} is missing or of another kind", "a run that `train` wrote") from None

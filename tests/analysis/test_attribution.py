@@ -181,6 +181,14 @@ def test_the_full_gain_of_alternatives_is_that_of_the_best_set_and_the_path_ends
     assert (found.smallest_sets, [step.fix for step in found.greedy_path]) == ((("b",),), ["b"])
 
 
+def test_a_fix_whose_sets_were_not_trained_has_no_effect() -> None:
+    found = attribution.effects(["a", "b"], {0: [0.1, 0.1], 2: [0.4, 0.3]}, 0)
+    assert dict(found.fixes["a"]) == dict.fromkeys(("alone", "leave_one_out", "main_effect", "shapley"))
+    assert found.fixes["a"].worth.mean is None
+    assert found.fixes["b"].worth.mean == pytest.approx(0.25)
+    assert found.smallest_sets == (("b",),)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [({0: [], 1: []}, "one finite score per seed"), ({0: [0.1], 1: [math.nan]}, "one finite"), ({1: [0.5]}, "posted")],

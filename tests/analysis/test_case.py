@@ -42,7 +42,7 @@ BASELINE: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def result() -> CaseResult:
     baselines = {name: (settings, BASELINE) for name, settings in PLANNED.baselines.baselines.items()}
-    return cases.case_result(PLANNED.case, DATA, RUNS, baselines)
+    return cases.case_result(PLANNED.case, DATA, RUNS, {}, baselines)
 
 
 def scores_of(folder: str, split: str) -> dict[int, float]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stages.analysis import attribution
-from stages.analysis.results import BaselineResult, CaseResult, Estimate, VariantResult
+from stages.analysis.results import BaselineResult, CaseResult, Estimate, RefusedPoint, VariantResult
 from stages.page import numbers, view
 
 MARKUP = "<script>alert('&')</script>"
@@ -306,6 +306,15 @@ def test_of_alternatives_the_page_names_the_best_set_and_says_what_was_not_measu
     assert [row[0] for row in rows_of(text, "bars wide")] == ["as posted", "+ a", "+ c"]
     assert rows_of(text, "ways")[0] == ["b", "+10.0+10.0 to +10.0", "+45.0+45.0 to +45.0"]
     assert len(rows_of(text, "bars cells")) == 6
+
+
+def test_what_keras_refuses_is_named_with_its_reason_and_a_fix_without_a_trained_set_has_no_worth() -> None:
+    refused = tuple(RefusedPoint(fixes=fixes, keras="3", reason="no <such> shape") for fixes in (("a",), ("a", "b")))
+    result = made_up.result([0.1, 0.0, 0.9, 0.0], measured=lambda row: not row & 1, refused=refused)
+    text = page_of(result)
+    assert "Keras refuses to train 2 further combinations: a: no <such> shapea and b: no <such> shape" in plain(text)
+    assert "Keras refuses some sets of the fixes." in card(result)
+    assert rows_of(text, "ways") == [["b", "+80.0+80.0 to +80.0", "+80.0+80.0 to +80.0"], ["a", "none", "none"]]
 
 
 def test_alternatives_none_of_which_helps_are_said_to_gain_nothing() -> None:

@@ -15,6 +15,7 @@ from stages.config.planned import Configuration
 from stages.config.schema import Execution
 from stages.training import pool
 from stages.training.pool import Task, Trained, train_unit
+from stages.training.runs import Refusal, Run
 
 DATA = dataset()
 ADAM = {"name": "adam", "learning_rate": 0.1}
@@ -26,7 +27,12 @@ def tasks_of(*configurations: Configuration) -> list[Task]:
 
 def bits(trained: Iterable[Trained]) -> dict[tuple[str, int], list[Any]]:
     """Return everything that was computed, by configuration and seed."""
-    return {(each.task.configuration.folder, each.task.seed): samples.bits(each.run) for each in trained}
+    return {(each.task.configuration.folder, each.task.seed): samples.bits(run_of(each)) for each in trained}
+
+
+def run_of(trained: Trained) -> Run:
+    assert isinstance(trained.run, Run)
+    return trained.run
 
 
 TOGETHER = tasks_of(
@@ -56,9 +62,10 @@ def test_runs_that_are_trained_together_have_the_bits_of_runs_trained_alone(alon
 
 def test_a_subset_is_the_first_examples_of_each_class_and_has_no_other_split(alone: list[Trained]) -> None:
     trained = alone[len(TOGETHER)]
-    assert trained.run.predicted["train"].shape == (5,)
-    assert trained.run.scores.keys() == {"train"}
-    assert trained.run.confidence is None
+    run = run_of(trained)
+    assert run.predicted["train"].shape == (5,)
+    assert run.scores.keys() == {"train"}
+    assert run.confidence is None
     assert trained.seconds > 0
 
 
@@ -99,8 +106,9 @@ def test_the_process_that_hands_out_units_imports_no_tensorflow(root: Path) -> N
     assert not imported & {"altair", "keras", "matplotlib", "mlflow", "scipy", "sklearn", "tensorflow"}
 
 
-def test_what_keras_refuses_ends_in_one_line_that_names_the_variant() -> None:
-    wrong = tasks_of(configuration("wrong", loss="categorical_crossentropy"))
-    with pytest.raises(UserError, match=r"wrong: Keras refuses it: .*one-hot") as caught:
-        list(pool.train_all(wrong, DATA, Execution(backend="threading", workers=1)))
-    assert len(str(caught.value).splitlines()) == 1
+def test_what_keras_refuses_is_a_result_with_its_reason_in_one_line() -> None:
+    wrong = tasks_of(configuration("wrong", loss="categorical_crossentropy", seeds=(0, 1)))
+    for trained in train_unit(wrong, DATA):
+        assert isinstance(trained.run, Refusal)
+        assert "one-hot" in trained.run.reason
+        assert len(trained.run.reason.splitlines()) == 1
