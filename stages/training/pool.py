@@ -5,18 +5,21 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from stages.base import console
 from stages.base.errors import LESS_MEMORY, UserError
+from stages.base.shared import share
 from stages.config.network import Network
 from stages.config.planned import Configuration
 from stages.config.schema import Execution
@@ -75,16 +78,16 @@ def train_all(tasks: Sequence[Task], data: Prepared, execution: Execution) -> It
         backend=execution.backend,
         return_as="generator_unordered",
         batch_size=1,
-        # In files that the workers share, joblib waits a second at the end for the last worker to close them.
-        max_nbytes=None,
+        max_nbytes=None,  # the data are in a file that the workers share
         initializer=_follow,
         initargs=(os.getpid(),),
     )
-    with warnings.catch_warnings():
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        read_data = share(data, Path(folder) / "data")
         # joblib replaces a worker whose memory grows by what XLA compiles. No run is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         try:
-            with closing(parallel(delayed(train_unit)(share, data) for share in shares)) as results:
+            with closing(parallel(delayed(_train_shared)(unit, read_data) for unit in shares)) as results:
                 for trained in results:
                     yield from trained
         except TerminatedWorkerError:
@@ -124,6 +127,10 @@ def _passes(network: Network) -> int:
     widths = (600, *(layer["units"] for layer in network.dense))
     weights: int = sum(before * after for before, after in pairwise(widths))
     return passes * weights
+
+
+def _train_shared(tasks: Sequence[Task], read_data: Callable[[], Prepared]) -> list[Trained]:
+    return train_unit(tasks, read_data())
 
 
 def train_unit(tasks: Sequence[Task], data: Prepared) -> list[Trained]:

@@ -1,12 +1,13 @@
 """Sums, slices and means that the compiled programs are made of."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import mean
 from typing import TypeVar, cast
 
 import numpy as np
 
+from stages.base.shared import ALIGNMENT
 from stages.training.keras import tf
 
 Sums = TypeVar("Sums")
@@ -26,11 +27,19 @@ def summed(body: Callable[[tf.Tensor], Sums], turns: int, sums: Sums) -> Sums:
     return cast(Sums, tf.while_loop(lambda number, _: number < turns, turn, (tf.constant(0), sums))[1])
 
 
-def chunks(array: np.ndarray, rows: int) -> list[tf.Tensor]:
-    """Return `array` cut into pieces of `rows` rows, the last one filled up with zeros."""
-    missing = -len(array) % rows
-    filled = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-    return [tf.constant(filled[start : start + rows]) for start in range(0, len(filled), rows)]
+def tensor_of(array: np.ndarray) -> tf.Tensor:
+    """Return `array` as a tensor. One that is aligned as in `base.shared` and can be written to is not copied."""
+    if array.size and array.ctypes.data % ALIGNMENT == 0 and array.flags.writeable and array.flags.c_contiguous:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)
+
+
+def chunks(array: np.ndarray, rows: int) -> Iterator[tf.Tensor]:
+    """Yield `array` cut into pieces of `rows` rows, the last one filled up with zeros."""
+    for start in range(0, len(array), rows):
+        piece = array[start : start + rows]
+        missing = rows - len(piece)
+        yield tensor_of(np.pad(piece, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) if missing else piece)
 
 
 def slice_rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:

@@ -21,7 +21,7 @@ from stages.training.keras import plain_errors, tf
 from stages.training.products import Dense
 from stages.training.programs import Programs
 from stages.training.runs import Run
-from stages.training.tensors import chunks, exact_mean
+from stages.training.tensors import chunks, exact_mean, tensor_of
 from stages.training.watch import Row, Watch
 
 # One program evaluates every split, at most this many examples at a time: a program per split would take as long to
@@ -83,12 +83,10 @@ class Trainer:
         targets = {split: targets_of(self.network, data, split, self.known) for split in data.y}
         train: tuple[Any, ...] = (data.x["train"], targets["train"], data.y["train"])
         weight = self._sample_weight()
-        self._train = tuple(map(tf.constant, train if weight is None else (*train, weight)))
+        self._train = tuple(map(tensor_of, train if weight is None else (*train, weight)))
         self._length = orders.rows_per_epoch(self.network, len(self.labels["train"]))
         self._rows = min(ROWS, max(map(len, self.labels.values())))
-        self._chunks = {
-            split: [chunks(array, self._rows) for array in (data.x[split], targets[split])] for split in self.labels
-        }
+        self._targets = targets
         self._validation = self._stacked()
 
     def _sample_weight(self) -> np.ndarray | None:
@@ -144,9 +142,13 @@ class Trainer:
         """Return the number of gradient evaluations per row of the history; the last batch may be a short one."""
         return math.ceil(self._length / self.network.batch_size) if self.network.batch_size else 1
 
+    def _chunks(self, split: str) -> list[Iterator[tf.Tensor]]:
+        """Return the inputs and the targets of `split` in chunks, which are made when they are needed."""
+        return [chunks(array, self._rows) for array in (self.data.x[split], self._targets[split])]
+
     def _evaluate(self, split: str) -> tuple[float, np.ndarray, np.ndarray]:
         """Return loss, answers [n, ...] and outputs [n, units] of the current weights on `split`."""
-        found = [self.programs.forward(*chunk) for chunk in zip(*self._chunks[split], strict=True)]
+        found = [self.programs.forward(*chunk) for chunk in zip(*self._chunks(split), strict=True)]
         length = len(self.labels[split])
         losses, predicted, outputs = (
             np.concatenate([each[place].numpy() for each in found])[:length] for place in range(3)
@@ -186,7 +188,7 @@ class Trainer:
         if "validation" not in self.labels:
             return [], tf.constant(0)
         labels = chunks(self.labels["validation"], self._rows)
-        pieces = [tf.stack(pieces) for pieces in (*self._chunks["validation"], labels)]
+        pieces = [tf.stack(list(pieces)) for pieces in (*self._chunks("validation"), labels)]
         return pieces, tf.constant(len(self.labels["validation"]))
 
     def _row(self, sums: np.ndarray) -> Row:
