@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -85,10 +86,15 @@ def fit(baseline: schema.Baseline, data: Prepared) -> Fitted:
             f"a baseline {baseline.model} with task {task}; expected LogisticRegression or Ridge, by the task"
         )
     x, model = inputs_of(baseline, data), model_of(baseline, task)
-    with warnings.catch_warnings():
+    # The floor is compared with scores, in which every example counts the same.
+    weighted = data.sample_weight is not None and not isinstance(baseline, schema.Floor)
+    weights = {"sample_weight": data.sample_weight} if weighted else {}
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
+        if weights and isinstance(model, OneVsRestClassifier):
+            model.estimator.set_fit_request(sample_weight=True)
         # To end at max_iter is a setting here, and n_iter reports it.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(x["train"], data.y["train"])
+        model.fit(x["train"], data.y["train"], **weights)
     solvers = getattr(model, "estimators_", [model])
     n_iter = max(int(np.max(n)) if (n := getattr(solver, "n_iter_", None)) is not None else 0 for solver in solvers)
     predicted, losses, measures = {}, {}, {}

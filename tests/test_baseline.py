@@ -1,5 +1,6 @@
 """A baseline is the linear model that its settings say, or the floor, on the splits of a run."""
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -145,6 +146,24 @@ def test_a_class_that_the_training_split_has_not_is_answered_wrong_and_the_loss_
     fitted = baseline.fit(DEFAULT, data)
     assert 2 not in fitted.predicted["test"]
     assert np.isfinite(fitted.losses["test"])
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel", "regression"])
+def test_an_example_of_weight_zero_is_as_if_it_were_left_out_and_the_floor_has_no_weights(task: str) -> None:
+    data = {"binary": BINARY, "multilabel": MULTILABEL, "regression": REGRESSION}[task]
+    linear = Ridge(model="Ridge") if task == "regression" else DEFAULT
+    # What is standardized would depend on all examples.
+    settings = linear.model_copy(update={"inputs": "raw"})
+    weight = (np.arange(len(data.y["train"])) % 2 == 0).astype(np.float32)
+    weighted = dataclasses.replace(data, sample_weight=weight)
+    left = [{**part, "train": part["train"][weight > 0]} for part in (data.x, data.y)]
+    expected = baseline.fit(settings, dataclasses.replace(data, x=left[0], y=left[1])).predicted["test"]
+    found = baseline.fit(settings, weighted).predicted["test"]
+    if task == "regression":
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+    else:
+        assert np.mean(found == expected) > 0.98
+    assert baseline.fit(FLOOR, weighted).measures == baseline.fit(FLOOR, data).measures
 
 
 def test_a_model_of_another_task_is_refused() -> None:

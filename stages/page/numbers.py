@@ -13,6 +13,8 @@ SHADES = 8
 # Round steps between the ticks of an axis.
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 MOST_TICKS = 6
+# An R² below this says no more than that the network is of no use.
+LOWEST = -10.0
 WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
@@ -60,7 +62,9 @@ def typeset(value: float | None, form: str) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return 0.1141 as 11.4%."""
+    """Return 0.1141 as 11.4%; an R² can be far below zero."""
+    if value is not None and value < LOWEST:
+        return f"below {typeset(LOWEST, '.0%')}"
     return typeset(value, f".{digits}%")
 
 

@@ -32,8 +32,10 @@ def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
     by_value = sorted(worth, key=lambda name: -(worth[name].mean or 0))
     ways = [way for way in WAYS if any(getattr(fix, way) for fix in effects.fixes.values())]
     before = [effects.as_posted, *(step.score for step in effects.greedy_path)]
+    points = result.points_of(keras)
     # All fixes or, if not every set was trained, the best one.
-    best = max(result.points_of(keras).values(), key=lambda point: findings.mean(point, split))
+    best = points.get(tuple(effects.fixes)) if effects.complete else None
+    best = best or max(points.values(), key=lambda point: findings.mean(point, split))
     return {
         "keras": f"Keras {keras}",
         "split": split,
@@ -42,7 +44,9 @@ def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
         "refused": any(point.keras == keras for point in result.refused),
         "ways": {way: WAYS[way] for way in ways},
         "start": effects.as_posted,
-        "end": before[-1] if effects.complete else best.scores[split],
+        # Scores as they are; in effects, an R² far below zero counts as a bound.
+        "posted": points[()].scores[split],
+        "end": best.scores[split],
         "best": best.fixes,
         "gain": effects.full_gain,
         "steps": list(zip(before, effects.greedy_path, strict=False)),

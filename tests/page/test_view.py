@@ -339,6 +339,14 @@ def test_a_regression_has_r2_its_errors_and_tenths_instead_of_classes() -> None:
     assert not re.search(r"\b(nan|inf|None|Undefined)\b", words)
 
 
+def test_an_r2_far_below_zero_is_shown_as_it_is_though_it_counts_as_a_bound_in_effects() -> None:
+    result = made_up.regression([-3.0, 0.5], n_seeds=1)
+    bounded = attribution.effects(["a"], {0: [-1.0], 1: [0.5]}, 0)
+    text = page_of(result.model_copy(update={"effects": {"3": {"train": bounded, "test": bounded}}}))
+    assert "−300.0%as posted→50.0%" in card(result)
+    assert "raises the test R² from −300.0% to 50.0%" in plain(text)
+
+
 def test_labels_are_counted_as_no_and_yes() -> None:
     labels = made_up.data(classes=("red", "round"), axis=("no", "yes"), balance=(0.5, 0.25), pictures=False)
     original = made_up.result([0.1, 0.9])
@@ -389,7 +397,7 @@ def test_the_list_names_what_stands_out() -> None:
 @pytest.mark.parametrize(
     ("form", "texts"),
     [
-        (numbers.percent, {0.1141: "11.4%", 1: "100.0%", -0.05: "−5.0%", None: "not finite"}),
+        (numbers.percent, {0.1141: "11.4%", 1: "100.0%", -0.05: "−5.0%", -9e9: "below −1000%", None: "not finite"}),
         (numbers.points, {0.1: "+10.0", -0.1: "−10.0", -0.0004: "0.0", 0.0: "0.0", None: "not finite"}),
         (numbers.number, {-55.02837: "−55.0284", -6.8e8: "−6.80e+08", 1e300: "1.00e+300", math.nan: "not finite"}),
     ],
