@@ -15,6 +15,7 @@ import hashlib  # noqa: E402
 import json  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
@@ -26,7 +27,6 @@ from stages.data import mnist  # noqa: E402
 from stages.data.exercise4 import exercise4  # noqa: E402
 from stages.data.prepared import Facts, Prepared, digits  # noqa: E402
 from stages.training import trainer  # noqa: E402
-from stages.training.keras import keras  # noqa: E402
 
 FEW = 647  # 20 batches of 32 and a short one
 # Further hidden units, each trained on few examples.
@@ -57,21 +57,68 @@ def prepare(raw: dict[str, np.ndarray], data: Data) -> Prepared:
     return Prepared(*exercise4(raw, data.examples_per_class, data.side), digits(data.side, "columns", mnist.CLASSES))
 
 
-def own() -> tuple[Network, Prepared]:
-    """Return a network with dropout and batch normalization on made up values of a person's own."""
+def own() -> dict[str, tuple[Network, Prepared]]:
+    """Return networks of a person's own on made up data. Together they have most kinds of settings."""
     random = np.random.default_rng(3)
     x = {split: random.integers(0, 1000, (n, 9)).astype(np.float32) for split, n in (("train", 333), ("test", 50))}
     y = {split: (examples[:, :2] - examples[:, 2:4]).astype(np.float64) for split, examples in x.items()}
-    layers = {
-        "hidden": {"units": 40, "kernel_initializer": "he_normal", "activity_l2": 0.001},
-        "norm": {"layer": "BatchNormalization"},
-        "act": {"layer": "PReLU"},
-        "drop": {"layer": "Dropout", "rate": 0.3},
-        "output": {"units": 2},
+    values = Prepared(x, y, Facts(task="regression", classes=["a", "b"]))
+    classes = dataclasses.replace(
+        values,
+        y={split: np.argmax(examples[:, :3], axis=1).astype(np.uint8) for split, examples in x.items()},
+        facts=Facts(task="multiclass", classes=["a", "b", "c"], values=[0.0, 1.0, 2.0]),
+    )
+
+    def network(layers: dict[str, Any], **settings: Any) -> Network:
+        common = {"inputs": "standardized", "keras": "3", "epochs": 3}
+        return Network.model_validate({**common, "layers": layers, **settings})
+
+    normalized = network(
+        {
+            "hidden": {"units": 40, "kernel_initializer": "he_normal", "activity_l2": 0.001},
+            "norm": {"layer": "BatchNormalization"},
+            "act": {"layer": "PReLU"},
+            "drop": {"layer": "Dropout", "rate": 0.3},
+            "output": {"units": 2},
+        },
+        targets="standardized",
+        loss="huber",
+        optimizer="nadam",
+    )
+    activated = network(
+        {
+            "first": {"units": 7, "activation": "gelu", "kernel_initializer": "orthogonal", "l1": 0.001},
+            "second": {"units": 6, "activation": "mish", "kernel_initializer": "random_normal", "l2": 0.01},
+            "norm": {"layer": "BatchNormalization", "scale": False, "beta_l2": 0.1},
+            "elu": {"layer": "ELU"},
+            "output": {"units": 3},
+        },
+        targets="one_hot",
+        loss={"name": "categorical_crossentropy", "from_logits": True},
+        class_weight={0: 2.0},
+        optimizer={"name": "rmsprop", "centered": True, "momentum": 0.5, "clipnorm": 0.5}
+        | {"learning_rate": {"name": "CosineDecay", "initial_learning_rate": 0.01, "decay_steps": 40}},
+    )
+    # A single batch, which takes less time to compile.
+    adadelta, adagrad = (
+        network(
+            {"hidden": {"units": 5, "activation": activation}, "output": {"units": 2}},
+            targets="standardized",
+            loss=loss,
+            optimizer={"name": optimizer, "learning_rate": 0.1},
+            batch_size=333,
+        )
+        for optimizer, activation, loss in (
+            ("adadelta", "squareplus", "cosine_similarity"),
+            ("adagrad", "selu", "log_cosh"),
+        )
+    )
+    return {
+        "own normalized": (normalized, values),
+        "own activated": (activated, classes),
+        "own adadelta": (adadelta, values),
+        "own adagrad": (adagrad, values),
     }
-    settings = {"layers": layers, "inputs": "standardized", "targets": "standardized", "loss": "huber", "keras": "3"}
-    network = Network.model_validate({**settings, "optimizer": "nadam", "epochs": 3})
-    return network, Prepared(x, y, Facts(task="regression", classes=["a", "b"]))
 
 
 def few(data: Prepared, longest: int) -> Prepared:
@@ -92,7 +139,7 @@ def trained(network: Network, data: Prepared) -> str:
 def main() -> None:
     """Compute and print."""
     if "--plain" in sys.argv:
-        trainer.Dense = keras.layers.Dense  # type: ignore[attr-defined]
+        trainer.LAYERS.clear()
     params = load.read()
     raw = mnist.read(Path(sys.argv[1]))
     hashes: dict[str, str] = {}
@@ -119,7 +166,8 @@ def main() -> None:
             fitted = baseline.fit(settings.model_copy(update={"max_iter": 30}), few(data, 0))
             losses = np.array(list(fitted.losses.values()))
             hashes[f"baseline {name} {kind_of_model}"] = digest(losses, *fitted.predicted.values())
-    hashes["train own"] = trained(*own())
+    for name, (network, data) in own().items():
+        hashes[f"train {name}"] = trained(network, data)
     print(json.dumps(hashes, indent=2))
 
 

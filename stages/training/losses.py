@@ -10,6 +10,7 @@ from collections.abc import Callable
 from stages.config.names import OWN_LOSS
 from stages.config.network import Network
 from stages.training.keras import keras, tf
+from stages.training.roots import inverse_root
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -62,6 +63,20 @@ def summed_binary_crossentropy(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Ten
     return tf.cast(tf.shape(outputs)[-1], outputs.dtype) * keras.losses.binary_crossentropy(targets, outputs)
 
 
+def cosine_similarity(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Return minus the cosine [n] of the angle between targets and outputs [n, units], as Keras does.
+
+    Keras's own function takes reciprocal square roots, whose last bit depends on the processor.
+    """
+    if targets.shape.rank == 1 and outputs.shape[-1] == 1:
+        targets = targets[:, tf.newaxis]
+    targets, outputs = (
+        vectors * tf.minimum(inverse_root(tf.reduce_sum(vectors**2, axis=-1, keepdims=True)), 1 / EPSILON)
+        for vectors in (targets, outputs)
+    )
+    return -tf.reduce_sum(targets * outputs, axis=-1)
+
+
 LOSSES_2_2: dict[str, Loss] = {
     "binary_crossentropy": binary_crossentropy_2_2,
     "categorical_crossentropy": categorical_crossentropy_2_2,
@@ -81,6 +96,8 @@ def loss_of(network: Network) -> Loss:
     name = network.loss["name"]
     if name == OWN_LOSS:
         return summed_binary_crossentropy
+    if name == "cosine_similarity":
+        return cosine_similarity
     kind = getattr(keras.losses, class_name(name))
     loss = kind(**settings)
     if network.keras == "2.2" and name in LOSSES_2_2 and loss.get_config() == kind().get_config():

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from stages.config.examples import Rescale
 from stages.config.network import Layer, Network
 from stages.training.keras import compiled, keras
+from stages.training.roots import OPTIMIZERS
 
 # The weights of a layer that an initializer of its own draws.
 DRAWN = {
@@ -27,12 +29,13 @@ def build_model(
     network: Network,
     shape: tuple[int, ...],
     statistics: tuple[np.ndarray, np.ndarray] | None = None,
-    dense: Callable[..., keras.layers.Dense] = keras.layers.Dense,
+    kinds: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
 ) -> keras.Sequential:
     """Return the network from raw inputs [n, *shape] to outputs [n, output_units], with the names of its layers.
 
-    `statistics` are the mean and the variance of each input, for standardized inputs. Where `network.shares` a layer's
-    L2 factor, this is a variable, which can change after the network is compiled.
+    `statistics` are the mean and the variance of each input, for standardized inputs. `kinds` are classes of layers
+    that take the place of Keras's, by name. Where `network.shares` a layer's L2 factor, this is a variable, which can
+    change after the network is compiled.
 
     Raises
     ------
@@ -49,15 +52,15 @@ def build_model(
     else:
         how = network.inputs if isinstance(network.inputs, Rescale) else Rescale(scale=1.0)
         prepare = keras.layers.Rescaling(how.scale, how.offset, dtype=network.dtype, name=PREPARING)
-    layers = [build_layer(network, each, dense) for each in network.layers]
+    layers = [build_layer(network, each, kinds) for each in network.layers]
     model = keras.Sequential([keras.Input(shape, dtype=network.dtype), prepare, *layers])
     if len(model.output_shape) != 2:
         raise ValueError(f"outputs of shape {model.output_shape[1:]}; a Flatten layer makes examples of one dimension")
     return model
 
 
-def build_layer(network: Network, layer: Layer, dense: Callable[..., Any]) -> keras.layers.Layer:
-    """Return a layer of Keras."""
+def build_layer(network: Network, layer: Layer, kinds: Mapping[str, Callable[..., Any]]) -> keras.layers.Layer:
+    """Return a layer, of the class in `kinds` or else of Keras's."""
     norms = ("l1", "l2")
     own = {key: value for key, value in layer.items() if key not in ("name", "layer") and not key.endswith(norms)}
     own = {key: value for key, value in own.items() if not key.endswith("_initializer")}
@@ -70,13 +73,13 @@ def build_layer(network: Network, layer: Layer, dense: Callable[..., Any]) -> ke
             own["kernel_regularizer"] = regularizer
         elif l1 or l2:
             own[f"{part}_regularizer"] = keras.regularizers.L1L2(l1, l2) if l1 else keras.regularizers.L2(l2)
-    kind = dense if layer["layer"] == "Dense" else getattr(keras.layers, layer["layer"])
+    kind = kinds.get(layer["layer"]) or getattr(keras.layers, layer["layer"])
     built: keras.layers.Layer = kind(**own, name=layer["name"], dtype=network.dtype)
     return built
 
 
 def build_optimizer(network: Network) -> keras.optimizers.Optimizer:
-    """Return the Keras optimizer that `network` names.
+    """Return the optimizer that `network` names.
 
     Raises
     ------
@@ -93,6 +96,8 @@ def build_optimizer(network: Network) -> keras.optimizers.Optimizer:
     elif decay:
         # Keras 2 divides the rate by 1 + decay * step.
         settings["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(rate, 1, decay)
+    if kind := OPTIMIZERS.get(network.optimizer["name"]):
+        return kind(**settings)
     return keras.optimizers.get({"class_name": network.optimizer["name"], "config": settings})
 
 

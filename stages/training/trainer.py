@@ -20,10 +20,13 @@ from stages.training.answers import Answers, statistics, targets_of
 from stages.training.keras import plain_errors, tf
 from stages.training.products import Dense
 from stages.training.programs import Programs
+from stages.training.roots import BatchNormalization
 from stages.training.runs import Run
 from stages.training.tensors import chunks, exact_mean, tensor_of
 from stages.training.watch import Row, Watch
 
+# Layers that take the place of Keras's, because their bits do not depend on the processor.
+LAYERS = {"Dense": Dense, "BatchNormalization": BatchNormalization}
 # One program evaluates every split, at most this many examples at a time: a program per split would take as long to
 # compile as to run. The outputs for an example do not depend on the examples beside it.
 ROWS = 5000
@@ -53,7 +56,7 @@ class Trainer:
         self.known = statistics(network, data)
         self.answers = Answers(network, data.facts, self.known)
         self.load(data)
-        self.model = models.build_model(network, data.shape, self.known.inputs, Dense)
+        self.model = models.build_model(network, data.shape, self.known.inputs, LAYERS)
         self.weights = models.weights_of(self.model, network)
         self.programs = Programs(network, self.model, self.answers)
 

@@ -170,6 +170,14 @@ def test_the_key_has_everything_that_decides_a_run(monkeypatch: pytest.MonkeyPat
     assert all(len(found) == 64 for found in keys)
 
 
+def test_networks_without_a_changed_part_keep_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "CHANGED", frozenset())
+    before, normalized = key(), key(layers=layers() | {"norm": {"layer": "BatchNormalization"}, "last": {"units": 3}})
+    monkeypatch.setattr(runs, "CHANGED", frozenset({"BatchNormalization"}))
+    assert key() == before
+    assert key(layers=layers() | {"norm": {"layer": "BatchNormalization"}, "last": {"units": 3}}) != normalized
+
+
 def test_the_key_has_nothing_that_decides_no_bit() -> None:
     assert key() == key(folder="renamed") == key(fixes=("a", "b")) == key(seeds=(0, 1, 2))
     assert key(subset={0: 2, 1: 3}) == key(subset={1: 3, 0: 2})
