@@ -34,8 +34,8 @@ def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
     before = [effects.as_posted, *(step.score for step in effects.greedy_path)]
     points = result.points_of(keras)
     # All fixes or, if not every set was trained, the best one.
-    best = points.get(tuple(effects.fixes)) if effects.complete else None
-    best = best or max(points.values(), key=lambda point: findings.mean(point, split))
+    every = tuple(fix.name for fix in result.fixes)
+    best = points[every] if effects.complete else max(points.values(), key=lambda point: findings.mean(point, split))
     return {
         "keras": f"Keras {keras}",
         "split": split,
