@@ -14,6 +14,7 @@ import pytest
 
 from stages.analysis import attribution
 from stages.analysis.results import BaselineResult, CaseResult, Estimate, RefusedPoint, VariantResult
+from stages.base import files
 from stages.page import numbers, view
 
 MARKUP = "<script>alert('&')</script>"
@@ -315,6 +316,16 @@ def test_what_keras_refuses_is_named_with_its_reason_and_a_fix_without_a_trained
     assert "Keras refuses to train 2 further combinations: a: no <such> shapea and b: no <such> shape" in plain(text)
     assert "Keras refuses some sets of the fixes." in card(result)
     assert rows_of(text, "ways") == [["b", "+80.0+80.0 to +80.0", "+80.0+80.0 to +80.0"], ["a", "none", "none"]]
+
+
+def test_all_fixes_are_told_from_the_best_set_in_any_order_of_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(made_up, "FIXES", "ba")
+    result = made_up.result([0.1, 0.2, 0.9, 0.8])
+    # The keys of a mapping are sorted in the file of a result.
+    read = CaseResult.model_validate_json(files.json_text(result.model_dump(mode="json")))
+    assert "10.0%as posted→80.0%all fixes" in card(read)
 
 
 def test_alternatives_none_of_which_helps_are_said_to_gain_nothing() -> None:
