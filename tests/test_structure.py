@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "stages").rglob("*.py"))
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 LONGEST = 300
+# Each of these is a single file, because it runs, or is copied, where whichfix is not installed.
+ALONE = ("stages/recording/old_names.py", "stages/recording/record.py")
 # Their effect on a stage is in the files below configs/, or they change no number.
 EFFECT_ELSEWHERE = ("stages/base", "stages/config", "stages/__init__.py")
 
@@ -73,7 +75,8 @@ def test_training_depends_on_the_settings_of_the_processor_and_on_the_versions_a
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_and_an_init_is_empty(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= (0 if path.name == "__init__.py" else LONGEST)
+    if str(path.relative_to(ROOT)) not in ALONE:
+        assert len(lines) <= (0 if path.name == "__init__.py" else LONGEST)
 
 
 def test_a_wheel_holds_every_file_of_the_stages_and_no_other(tmp_path: Path) -> None:
