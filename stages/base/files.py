@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # Importing pandas takes 0.4 s, and most stages read no table
 PARAMS = Path("params.yaml")
 CONFIGS = Path("configs")
 CASES = CONFIGS / "cases.json"
+RECIPES = CONFIGS / "recipes.json"
 RAW_MNIST = Path("data/raw/mnist.npz")
 PREPARED = Path("data/prepared")
 RUNS = Path("runs")

@@ -15,7 +15,7 @@ from stages.base import files
 from stages.base.errors import UserError
 from stages.config import checks
 from stages.config.data import Exercise4Data, MnistData, OwnData
-from stages.config.planned import PlannedCases, PlannedData
+from stages.config.planned import PlannedCases, PlannedData, PlannedRecipes
 from stages.config.schema import Params, Task
 from stages.config.strict import RefusedError, damaged, first_refusal, printable, quote, shorten
 
@@ -48,6 +48,11 @@ def read(path: Path = files.PARAMS) -> Params:
 def cases() -> tuple[str, ...]:
     """Return the names of the cases that `plan` wrote, in the order of params.yaml."""
     return _read_json(files.CASES, TypeAdapter(PlannedCases)).cases
+
+
+def recipes() -> tuple[str, ...]:
+    """Return the recipes of all cases: own, mnist and exercise4."""
+    return _read_json(files.RECIPES, TypeAdapter(PlannedRecipes)).recipes
 
 
 def read_planned(case: str, name: str, kind: type[T]) -> T:

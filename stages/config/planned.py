@@ -19,6 +19,12 @@ class PlannedCases(Strict):
     cases: Names
 
 
+class PlannedRecipes(Strict):
+    """configs/recipes.json: the recipes that the cases use, sorted."""
+
+    recipes: Names
+
+
 class Configuration(Strict):
     """Everything that is trained: a network, perhaps on a subset of the data, with its seeds.
 

@@ -241,8 +241,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a project in which `plan` has run for the real params.yaml, and folders beside it."""
     parent = tmp_path_factory.mktemp("hostile")
     made = make(parent / "repository", parent / "mnist", CONTENT)
-    # `fetch` does not depend on `plan`, and it would download.
-    (made.folder / "stages/fetch.py").write_text("def main() -> None: raise SystemExit(1)", encoding="utf-8")
     for name in "ab":
         files.write_bytes(parent / "outside" / name / "file", b"kept")
     made.dvc("repro", "plan")
@@ -270,7 +268,7 @@ def repro(made: Project, names: list[str]) -> str:
 
 def test_dvc_repro_refuses_hostile_names_in_one_line_and_runs_nothing_but_plan(hostile: Project) -> None:
     output = repro(hostile, COMMANDS)
-    assert set(re.findall("^Running stage '(.*)':", output, re.MULTILINE)) == {"plan", "fetch"}
+    assert set(re.findall("^Running stage '(.*)':", output, re.MULTILINE)) == {"plan"}
     assert len([line for line in output.splitlines() if line.startswith("error: params.yaml: cases.")]) == 1
     assert "Traceback" not in output
 
