@@ -22,6 +22,8 @@ from stages.data import mnist, sources  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 240
+# Scripts as people write them, for the tests of recording.
+collect_ignore = ["scripts"]
 CHROMIUM = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
