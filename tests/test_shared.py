@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import samples
 
 from stages.base.shared import share
@@ -24,6 +25,11 @@ def test_a_shared_value_is_the_same_and_a_change_of_it_stays_where_it_is_made(tm
     assert all(first[name].tobytes() == value[name].tobytes() for name in "abc")
     first["a"][0] = 99
     assert second["a"][0] == read()["a"][0] == 0
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file() -> None:
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        share(np.zeros(100_000), Path("/dev/full"))
 
 
 def test_a_trainer_has_no_copy_of_shared_data(tmp_path: Path) -> None:

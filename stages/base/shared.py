@@ -17,16 +17,25 @@ def share(value: Value, path: Path) -> Callable[[], Value]:
     """Write the arrays in `value` to `path`, and return what gives `value` in any process while the file exists.
 
     A process that changes an array changes nothing for the others.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     buffers: list[pickle.PickleBuffer] = []
     content = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     places = []
-    with path.open("wb") as file:
-        for buffer in buffers:
-            file.write(bytes(-file.tell() % ALIGNMENT))
-            start = file.tell()
-            file.write(buffer.raw())
-            places.append(slice(start, file.tell()))
+    try:
+        with path.open("wb") as file:
+            for buffer in buffers:
+                file.write(bytes(-file.tell() % ALIGNMENT))
+                start = file.tell()
+                file.write(buffer.raw())
+                places.append(slice(start, file.tell()))
+    except OSError as error:
+        # Python does not name the file if a write fails.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return cast(Callable[[], Value], partial(_read, path, content, places))
 
 

@@ -83,7 +83,8 @@ def train_all(tasks: Sequence[Task], data: Prepared, execution: Execution) -> It
         initargs=(os.getpid(),),
     )
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        read_data = share(data, Path(folder) / "data")
+        # Threads have the data already.
+        read_data = share(data, Path(folder) / "data") if execution.backend == "loky" else lambda: data
         # joblib replaces a worker whose memory grows by what XLA compiles. No run is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         try:
