@@ -115,7 +115,7 @@ class Child:
     def install(self) -> None:
         """Install the hook and the old names, to take effect when the script imports Keras."""
         hook = self.record.HOOK
-        hook.path, hook.script, hook.shown = self.job["recording"], self.script, self.job["shown"]
+        hook.path, hook.script, hook.script_name = self.job["recording"], self.script, self.job["shown"]
         hook.arguments, hook.number = list(self.job["arguments"]), int(self.job.get("fit", 1))
         hook.max_bytes = int(self.job.get("max_bytes", hook.max_bytes))
         hook.calls_seconds = float(self.job.get("calls_seconds", hook.calls_seconds))

@@ -7,12 +7,14 @@ The file imports nothing of whichfix.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -160,9 +162,9 @@ def install(hook: Any, after: Callable[[str, Callable[[Any], None]], None], is_p
     builtins.display = print  # type: ignore[attr-defined]
     redirect_private_keras(names)
     for root in KERAS_ROOTS:
-        for module, wanted in FALLBACKS.items():
-            name = f"{root}.{module}" if module else root
-            after(name, functools.partial(fall_back, wanted, names))
+        for module in ("", *RENAMED):
+            wanted = functools.partial(keras_name, root, module)
+            after(f"{root}.{module}".rstrip("."), functools.partial(fall_back, wanted, names))
     for root in ("keras._tf_keras.keras", "tensorflow.keras"):
         after(f"{root}.backend", working_values)
     for root in ("keras", "tf_keras"):
@@ -204,8 +206,8 @@ class Inert:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         # A decorator or a progress bar gives back what it is given.
-        given = args[0] if len(args) == 1 and not kwargs else None
-        return given if callable(given) else Inert(*args)
+        first = args[0] if len(args) == 1 and not kwargs else None
+        return first if callable(first) else Inert(*args)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -337,90 +339,74 @@ def redirect_private_keras(names: Names) -> None:
 # Keras
 
 
-def keras_name(names: Names, module: Any, name: str) -> Any:
-    """Return an old module of Keras as an attribute, such as ``keras.layers.core`` after ``import keras``."""
-    root = next(
-        (root for root in KERAS_ROOTS if module.__name__ == root or module.__name__.startswith(root + ".")), "keras"
-    )
-    below = module.__name__[len(root) + 1 :]
-    old = f"{below}.{name}" if below else name
+# Names of Keras 1 and 2 by module: today's name, or a function of the module that returns a substitute.
+RENAMED: dict[str, dict[str, str]] = {
+    "layers": {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU", "Convolution1D": "Conv1D"},
+    "optimizers": {name.lower(): name for name in OPTIMIZERS},
+    "regularizers": {"activity_l1": "l1", "activity_l2": "l2"},
+    "initializers": {"normal": "RandomNormal", "uniform": "RandomUniform", "zero": "Zeros", "one": "Ones"},
+    "constraints": {"nonneg": "NonNeg", "non_neg": "NonNeg", "unitnorm": "UnitNorm", "unit_norm": "UnitNorm"},
+    "utils": {},
+    "backend": {},
+}
+SUBSTITUTES: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "layers": {"ThresholdedReLU": lambda module: lambda theta=1.0, **rest: module.ReLU(threshold=theta, **rest)},
+    "optimizers": dict.fromkeys(
+        (f"{name}_v2" for name in ("adam", "gradient_descent", "rmsprop", "adagrad", "adadelta", "nadam", "adamax")),
+        lambda module: module,
+    ),
+    "regularizers": {
+        **dict.fromkeys(("l1l2", "activity_l1l2"), lambda module: functools.partial(l1_l2, module, 0.01, 0.01)),
+        **dict.fromkeys(
+            ("WeightRegularizer", "ActivityRegularizer"), lambda module: functools.partial(l1_l2, module, 0.0, 0.0)
+        ),
+    },
+    "constraints": dict.fromkeys(
+        ("maxnorm", "max_norm"),
+        lambda module: lambda m=2, max_value=None, axis=0: module.MaxNorm(max_value or m, axis=axis),
+    ),
+    "utils": {
+        "multi_gpu_model": lambda _: lambda model, *args, **kwargs: model,
+        **dict.fromkeys(("plot", "print_summary"), lambda _: nothing),
+    },
+    "backend": {
+        **dict.fromkeys(
+            ("set_session", "set_image_dim_ordering", "set_learning_phase", "manual_variable_initialization"),
+            lambda _: nothing,
+        ),
+        "image_dim_ordering": lambda _: lambda: "tf",
+        "get_session": lambda _: Inert,
+        "tensorflow_backend": lambda module: module,
+        "common": lambda module: module,
+        "tf": lambda _: importlib.import_module("tensorflow"),
+        "get_value": lambda _: lambda variable: variable.numpy(),
+        "set_value": lambda _: lambda variable, value: variable.assign(value),
+        "log": lambda _: importlib.import_module("tensorflow").math.log,
+    },
+}
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing."""
+
+
+def l1_l2(module: Any, default_l1: float, default_l2: float, l1: Any = None, l2: Any = None) -> Any:
+    """Return a regularizer with the defaults of Keras 1."""
+    return module.L1L2(l1=default_l1 if l1 is None else l1, l2=default_l2 if l2 is None else l2)
+
+
+def keras_name(root: str, below: str, names: Names, module: Any, name: str) -> Any:
+    """Return an old name of the module `below` a Keras, or an old module, such as ``keras.layers.core``."""
+    old = f"{below}.{name}".lstrip(".")
+    if name in RENAMED.get(below, ()):
+        return getattr(module, RENAMED[below][name])
+    if name in SUBSTITUTES.get(below, ()):
+        return SUBSTITUTES[below][name](module)
     if old == "wrappers":
         return types.SimpleNamespace(scikit_learn=wrappers(names, root))
-    if old in KERAS_TARGETS and KERAS_TARGETS[old] != old:
+    if KERAS_TARGETS.get(old, old) != old:
         return keras_module(root, KERAS_TARGETS[old])
-    return None
-
-
-def layers_name(names: Names, module: Any, name: str) -> Any:
-    """Return an old layer."""
-    if name == "ThresholdedReLU":
-        return lambda theta=1.0, **rest: module.ReLU(threshold=theta, **rest)
-    aliases = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU", "Highway": None, "Convolution1D": "Conv1D"}
-    if aliases.get(name):
-        return getattr(module, str(aliases[name]))
-    return keras_name(names, module, name)
-
-
-def optimizers_name(names: Names, module: Any, name: str) -> Any:
-    """Return an optimizer under a lower-case name, as Keras 1 had them."""
-    found = {each.lower(): each for each in OPTIMIZERS}.get(name)
-    if found is not None:
-        return getattr(module, found)
-    if name in ("adam_v2", "gradient_descent_v2", "rmsprop_v2", "adagrad_v2", "adadelta_v2", "nadam_v2", "adamax_v2"):
-        return module
-    return keras_name(names, module, name)
-
-
-def regularizers_name(names: Names, module: Any, name: str) -> Any:
-    """Return a regularizer of Keras 1."""
-    if name in ("l1l2", "activity_l1l2", "WeightRegularizer", "ActivityRegularizer"):
-        zero = 0.0 if "Regularizer" in name else 0.01
-        return lambda l1=zero, l2=zero: module.L1L2(l1=l1, l2=l2)
-    return {"activity_l1": module.l1, "activity_l2": module.l2}.get(name)
-
-
-def initializers_name(names: Names, module: Any, name: str) -> Any:
-    """Return an initializer of Keras 1."""
-    old = {"normal": "RandomNormal", "uniform": "RandomUniform", "zero": "Zeros", "one": "Ones"}.get(name)
-    return getattr(module, old) if old else None
-
-
-def constraints_name(names: Names, module: Any, name: str) -> Any:
-    """Return a constraint of Keras 1."""
-    if name in ("maxnorm", "max_norm"):
-        return lambda m=2, max_value=None, axis=0: module.MaxNorm(m if max_value is None else max_value, axis=axis)
-    old = {"nonneg": "NonNeg", "non_neg": "NonNeg", "unitnorm": "UnitNorm", "unit_norm": "UnitNorm"}.get(name)
-    return getattr(module, old) if old else None
-
-
-def utils_name(names: Names, module: Any, name: str) -> Any:
-    """Return an old tool of Keras."""
-    if name == "multi_gpu_model":
-        return lambda model, *args, **kwargs: model
-    if name in ("plot", "print_summary"):
-        return lambda *args, **kwargs: None
-    return keras_name(names, module, name)
-
-
-def backend_name(names: Names, module: Any, name: str) -> Any:
-    """Return an old function of the backend; what only ``tf.keras.backend`` still has, from there."""
-    if name in ("set_session", "set_image_dim_ordering", "set_learning_phase", "manual_variable_initialization"):
-        return lambda *args, **kwargs: None
-    if name in ("image_dim_ordering",):
-        return lambda: "tf"
-    if name == "get_session":
-        return Inert
-    if name in ("tensorflow_backend", "common"):
-        return module
-    if name == "tf":
-        return importlib.import_module("tensorflow")
-    if name == "get_value":
-        return lambda variable: variable.numpy()
-    if name == "set_value":
-        return lambda variable, value: variable.assign(value)
-    if name == "log":
-        return importlib.import_module("tensorflow").math.log
-    if module.__name__ == "keras.backend":
+    if (root, below) == ("keras", "backend"):
         # Functions of tensors that Keras 3 keeps for `tf.keras` alone.
         return vars(importlib.import_module("tensorflow").keras.backend).get(name)
     return None
@@ -429,33 +415,32 @@ def backend_name(names: Names, module: Any, name: str) -> Any:
 def working_values(backend: Any) -> None:
     """Let ``tf.keras.backend.set_value`` set a variable of Keras 3, whose own one fails."""
     if "keras.src" in sys.modules:
-        backend.set_value = lambda variable, value: variable.assign(value)
-        backend.get_value = lambda variable: variable.numpy()
+        for name in ("get_value", "set_value"):
+            setattr(backend, name, SUBSTITUTES["backend"][name](backend))
 
 
-FALLBACKS: dict[str, Callable[[Names, Any, str], Any]] = {
-    "": keras_name,
-    "layers": layers_name,
-    "optimizers": optimizers_name,
-    "regularizers": regularizers_name,
-    "initializers": initializers_name,
-    "constraints": constraints_name,
-    "utils": utils_name,
-    "backend": backend_name,
-}
+def wrap(owner: Any, name: str, wrapper: Callable[..., Any], keep_signature: bool = True) -> None:
+    """Replace a function or method by ``wrapper(original, ...)``."""
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(original, *args, **kwargs)
+
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return wrapper(original, self, *args, **kwargs)
+
+    # Keras looks for `self` among the arguments of constructors.
+    setattr(owner, name, functools.update_wrapper(call, original) if keep_signature else method)
 
 
-def rename(names: Names, owner: Any, method: str, renamed: Mapping[str, str | None]) -> None:
-    """Let a method or constructor take old arguments."""
-    original = getattr(owner, method)
+def rename(names: Names, owner: Any, name: str, renamed: Mapping[str, str | None]) -> None:
+    """Let a function, method or constructor take old arguments."""
 
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return original(self, *args, **names.arguments(kwargs, renamed))
+    def call(original: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(*args, **names.arguments(kwargs, renamed))
 
-    if method != "__init__":
-        # Keras reads the signature of constructors in two ways, which would differ.
-        functools.update_wrapper(call, original)
-    setattr(owner, method, call)
+    # Keras reads the signature of constructors in two ways, which would differ. scikit-learn needs the signature.
+    wrap(owner, name, call, keep_signature=name != "__init__" or owner.__module__.startswith("sklearn"))
 
 
 # Names of losses that Keras 3 does not know.
@@ -472,7 +457,7 @@ def keras_arguments(names: Names, keras: Any) -> None:
     for callback, renamed in CALLBACK_ARGUMENTS.items():
         rename(names, getattr(keras.callbacks, callback), "__init__", renamed)
     for optimizer in OPTIMIZERS:
-        optimizer_arguments(names, keras, getattr(keras.optimizers, optimizer), is_keras_3)
+        optimizer_arguments(names, keras, getattr(keras.optimizers, optimizer))
     keras_model(names, keras)
     if not is_keras_3:
         return
@@ -480,33 +465,24 @@ def keras_arguments(names: Names, keras: Any) -> None:
     keras.optimizers.Optimizer.lr = property(
         lambda self: self.learning_rate, lambda self, value: setattr(self, "learning_rate", value)
     )
-    init = keras.layers.Layer.__init__
 
-    def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+    def initialize(original: Any, *args: Any, **kwargs: Any) -> None:
         shape = kwargs.pop("batch_input_shape", None)
         if shape is not None:
             names.used("batch_input_shape")
             kwargs["input_shape"] = tuple(shape[1:])
-        init(self, *args, **kwargs)
+        original(*args, **kwargs)
 
-    keras.layers.Layer.__init__ = initialize
-    for name, key in (("l1", "l1"), ("l2", "l2")):
-        regularizer = getattr(keras.regularizers, name)
-        rename(names, regularizer, "__init__", {"l": key})
-    to_categorical = keras.utils.to_categorical
-
-    @functools.wraps(to_categorical)
-    def categorical(*args: Any, **kwargs: Any) -> Any:
-        return to_categorical(*args, **names.arguments(kwargs, {"nb_classes": "num_classes"}))
-
-    keras.utils.to_categorical = categorical
+    wrap(keras.layers.Layer, "__init__", initialize, keep_signature=False)
+    for name in ("l1", "l2"):
+        rename(names, getattr(keras.regularizers, name), "__init__", {"l": name})
+    rename(names, keras.utils, "to_categorical", {"nb_classes": "num_classes"})
 
 
-def optimizer_arguments(names: Names, keras: Any, optimizer: Any, is_keras_3: bool) -> None:
+def optimizer_arguments(names: Names, keras: Any, optimizer: Any) -> None:
     """Let an optimizer take `lr` and `decay`."""
-    original = optimizer.__init__
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         kwargs = names.arguments(kwargs, {"lr": "learning_rate", "schedule_decay": None})
         if kwargs.get("epsilon", 0) is None:
             # In Keras 2 this was the default, 1e-7.
@@ -522,20 +498,15 @@ def optimizer_arguments(names: Names, keras: Any, optimizer: Any, is_keras_3: bo
             args = args[1:]
         original(self, *args, **kwargs)
         if decay:
-            names.hook.decays[id(self)] = (functools.partial(_same, self), float(decay))
+            names.hook.facts(self)["decay"] = float(decay)
 
-    optimizer.__init__ = init
-
-
-def _same(value: Any) -> Any:
-    return value
+    wrap(optimizer, "__init__", init, keep_signature=False)
 
 
 def checkpoint_paths(names: Names, keras: Any) -> None:
     """Let ModelCheckpoint take the file names of Keras 2."""
-    original = keras.callbacks.ModelCheckpoint.__init__
 
-    def init(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
+    def init(original: Any, self: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
         ending = ".weights.h5" if kwargs.get("save_weights_only") else ".keras"
         path = str(filepath)
         if not path.endswith((".keras", ".weights.h5") if ending == ".keras" else ending):
@@ -543,7 +514,7 @@ def checkpoint_paths(names: Names, keras: Any) -> None:
             path += ending
         original(self, path, *args, **kwargs)
 
-    keras.callbacks.ModelCheckpoint.__init__ = init
+    wrap(keras.callbacks.ModelCheckpoint, "__init__", init, keep_signature=False)
 
 
 def keras_model(names: Names, keras: Any) -> None:
@@ -563,50 +534,32 @@ def keras_model(names: Names, keras: Any) -> None:
     model.compile = compile_loss
     rename(names, model, "evaluate", {"show_accuracy": None, "workers": None, "use_multiprocessing": None})
     rename(names, model, "predict", {"workers": None, "use_multiprocessing": None, "max_queue_size": None})
-    fit = model.fit
 
-    @functools.wraps(fit)
-    def fit_model(self: Any, *args: Any, **kwargs: Any) -> Any:
-        history = fit(self, *args, **names.arguments(kwargs, FIT_ARGUMENTS))
+    def fit(original: Any, *args: Any, **kwargs: Any) -> Any:
+        history = original(*args, **names.arguments(kwargs, FIT_ARGUMENTS))
         for prefix in ("", "val_"):
             if f"{prefix}accuracy" in history.history:
                 history.history.setdefault(f"{prefix}acc", history.history[f"{prefix}accuracy"])
         return history
 
-    model.fit = fit_model
-    new = model.__new__
-
-    def create(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        return new(cls, *args, **names.arguments(kwargs, {"input": "inputs", "output": "outputs"}))
-
-    init = model.__init__
-
-    def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **names.arguments(kwargs, {"input": "inputs", "output": "outputs"}))
-
-    model.__new__ = staticmethod(create)
-    for kind in model.__subclasses__():
-        if kind.__name__ == "Functional":
-            rename(names, kind, "__init__", {"input": "inputs", "output": "outputs"})
-    model.__init__ = initialize
+    wrap(model, "fit", fit)
+    new, tensors = model.__new__, {"input": "inputs", "output": "outputs"}
+    model.__new__ = staticmethod(lambda cls, *args, **kwargs: new(cls, *args, **names.arguments(kwargs, tensors)))
+    for kind in (model, *(kind for kind in model.__subclasses__() if kind.__name__ == "Functional")):
+        rename(names, kind, "__init__", tensors)
     if hasattr(model, "fit_generator"):
         return
 
     def fit_generator(self: Any, generator: Any, steps_per_epoch: Any = None, epochs: int = 1, **kwargs: Any) -> Any:
         names.used("fit_generator")
-        if "nb_epoch" in kwargs:
-            names.used("nb_epoch")
-            epochs = kwargs.pop("nb_epoch")
-        samples = kwargs.pop("samples_per_epoch", None)
-        validation_samples = kwargs.pop("nb_val_samples", None)
-        if samples is not None:
+        kwargs = {"epochs": epochs, **names.arguments(kwargs, {"nb_epoch": "epochs"})}
+        if "samples_per_epoch" in kwargs:
             names.used("samples_per_epoch")
-            generator, steps_per_epoch = counted_steps(generator, samples)
-        if validation_samples is not None:
-            data, kwargs["validation_steps"] = counted_steps(kwargs.get("validation_data"), validation_samples)
-            kwargs["validation_data"] = data
-        kwargs.pop("class_weight", None) if kwargs.get("class_weight") is None else None
-        return self.fit(generator, steps_per_epoch=steps_per_epoch, epochs=epochs, **kwargs)
+            generator, steps_per_epoch = counted_steps(generator, kwargs.pop("samples_per_epoch"))
+        if "nb_val_samples" in kwargs:
+            data = counted_steps(kwargs.get("validation_data"), kwargs.pop("nb_val_samples"))
+            kwargs["validation_data"], kwargs["validation_steps"] = data
+        return self.fit(generator, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def predict_classes(self: Any, x: Any, batch_size: int = 32, verbose: int = 0, **kwargs: Any) -> Any:
         names.used("predict_classes")
@@ -620,19 +573,14 @@ def keras_model(names: Names, keras: Any) -> None:
     model.evaluate_generator = lambda self, generator, steps=None, **kwargs: self.evaluate(generator, steps=steps)
 
 
-def counted_steps(generator: Any, samples: int) -> tuple[Any, int]:
+def counted_steps(generator: Any, samples: int) -> tuple[Any, int | None]:
     """Return a generator and the number of its batches that have so many samples."""
     if not hasattr(generator, "__next__"):
-        return generator, None  # type: ignore[return-value]
+        return generator, None
     first = next(generator)
-    size = len(first[0])
-
-    def batches() -> Iterator[Any]:
-        # Keras takes generators only, not every iterator.
-        yield first
-        yield from generator
-
-    return batches(), -(-int(samples) // size)
+    # Keras takes generators only, not every iterator.
+    batches = (batch for batch in itertools.chain([first], generator))
+    return batches, -(-int(samples) // len(first[0]))
 
 
 def wrappers(names: Names, root: str, of_scikeras: bool = False) -> Any:
@@ -680,8 +628,11 @@ def wrappers(names: Names, root: str, of_scikeras: bool = False) -> Any:
         def fit(self, x: Any, y: Any, **kwargs: Any) -> Any:
             """Build the model and train it."""
             self.model = self.model_ = self._build()
-            given = {name.split("fit__")[-1]: value for name, value in self.settings.items()}
-            settings = {name: value for name, value in given.items() if name in fit_names}
+            return self._fit(x, y, **kwargs)
+
+        def _fit(self, x: Any, y: Any, **kwargs: Any) -> Any:
+            settings = {name.split("fit__")[-1]: value for name, value in self.settings.items()}
+            settings = {name: value for name, value in settings.items() if name in fit_names}
             self.history = self.model.fit(x, y, **{**settings, **kwargs})
             return self
 
@@ -700,16 +651,11 @@ def wrappers(names: Names, root: str, of_scikeras: bool = False) -> Any:
             else:
                 self.classes_ = np.unique(y)
                 y = np.searchsorted(self.classes_, y)
-            self.model = self._build()
+            self.model = self.model_ = self._build()
             loss = getattr(self.model.loss, "__name__", self.model.loss)
             if loss == "categorical_crossentropy" and y.ndim != 2:
                 y = np.eye(len(self.classes_))[y]
-            # The model is built once: the base class must not build a second one.
-            built, self.build_fn = self.build_fn, _Built(self.model)
-            try:
-                return Wrapper.fit(self, x, y, **kwargs)
-            finally:
-                self.build_fn = built
+            return self._fit(x, y, **kwargs)
 
         def predict(self, x: Any, **kwargs: Any) -> Any:
             """Return the classes."""
@@ -725,91 +671,75 @@ def wrappers(names: Names, root: str, of_scikeras: bool = False) -> Any:
     class KerasRegressor(RegressorMixin, Wrapper):  # type: ignore[misc]
         """A regressor."""
 
-    return types.SimpleNamespace(
-        KerasClassifier=KerasClassifier, KerasRegressor=KerasRegressor, BaseWrapper=Wrapper, wrappers=None
-    )
-
-
-class _Built:
-    """A function that returns a model that is already there."""
-
-    def __init__(self, model: Any):
-        self.model = model
-
-    def __call__(self) -> Any:
-        return self.model
+    classes = {"KerasClassifier": KerasClassifier, "KerasRegressor": KerasRegressor, "BaseWrapper": Wrapper}
+    return types.SimpleNamespace(**classes, wrappers=None)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # TensorFlow 1
 
 
+# The optimizers of TensorFlow 1: the class of Keras, the arguments in order, and defaults.
+TF1_ARGUMENTS = {"beta1": "beta_1", "beta2": "beta_2", "use_nesterov": "nesterov", "decay": "rho"}
+TF1_OPTIMIZERS: dict[str, tuple[str, tuple[str, ...], dict[str, float]]] = {
+    "GradientDescent": ("SGD", ("learning_rate", "use_locking"), {}),
+    "Momentum": ("SGD", ("learning_rate", "momentum", "use_locking", "name", "use_nesterov"), {}),
+    "Adam": ("Adam", ("learning_rate", "beta1", "beta2", "epsilon"), {"learning_rate": 0.001, "epsilon": 1e-8}),
+    "Adagrad": ("Adagrad", ("learning_rate", "initial_accumulator_value"), {"initial_accumulator_value": 0.1}),
+    "Adadelta": ("Adadelta", ("learning_rate", "rho", "epsilon"), {"learning_rate": 0.001, "epsilon": 1e-8}),
+    "RMSProp": (
+        "RMSprop",
+        ("learning_rate", "decay", "momentum", "epsilon", "use_locking", "centered"),
+        {"rho": 0.9, "epsilon": 1e-10},
+    ),
+}
+
+
 def tensorflow_1(names: Names, tf: Any) -> None:
     """Let TensorFlow 2 have the names of TensorFlow 1 that scripts with Keras use."""
 
-    def optimizer(old: str, new: str, arguments: Mapping[str, str], **defaults: Any) -> Callable[..., Any]:
-        def create(*args: Any, **kwargs: Any) -> Any:
-            names.used(f"tf.train.{old}")
-            order = [*arguments]
-            for number, value in enumerate(args):
-                kwargs[order[number]] = value
-            for dropped in ("use_locking", "name"):
-                kwargs.pop(dropped, None)
-            settings = {arguments[name]: value for name, value in kwargs.items() if arguments[name]}
-            if old == "RMSPropOptimizer":
-                names.hook.note("tf.train.RMSPropOptimizer began with averages of 1, Keras's RMSprop begins with 0.")
-            return getattr(tf.keras.optimizers, new)(**{**defaults, **settings})
+    def optimizer(old: str, *args: Any, **kwargs: Any) -> Any:
+        names.used(f"tf.train.{old}Optimizer")
+        new, order, defaults = TF1_OPTIMIZERS[old]
+        # Python 3.9 has no `zip(strict=...)`.
+        arguments = {**dict(zip(order, args)), **kwargs}  # noqa: B905
+        settings = {TF1_ARGUMENTS.get(key, key): value for key, value in arguments.items()}
+        for key in ("use_locking", "name"):
+            settings.pop(key, None)
+        if old == "RMSProp":
+            names.hook.note("tf.train.RMSPropOptimizer began with averages of 1, Keras's RMSprop begins with 0.")
+        return getattr(tf.keras.optimizers, new)(**{**defaults, **settings})
 
-        create.__name__ = old
-        return create
-
-    rate = {"learning_rate": "learning_rate"}
-    betas = {**rate, "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
-    rms = {**rate, "decay": "rho", "momentum": "momentum", "epsilon": "epsilon"}
-    old = {
-        "GradientDescentOptimizer": optimizer("GradientDescentOptimizer", "SGD", rate),
-        "MomentumOptimizer": optimizer("MomentumOptimizer", "SGD",
-                                       {**rate, "momentum": "momentum", "use_locking": "", "name": "",
-                                        "use_nesterov": "nesterov"}),
-        "AdamOptimizer": optimizer("AdamOptimizer", "Adam", betas, learning_rate=0.001, epsilon=1e-8),
-        "AdagradOptimizer": optimizer("AdagradOptimizer", "Adagrad",
-                                      {**rate, "initial_accumulator_value": "initial_accumulator_value"},
-                                      initial_accumulator_value=0.1),
-        "AdadeltaOptimizer": optimizer("AdadeltaOptimizer", "Adadelta", {**rate, "rho": "rho", "epsilon": "epsilon"},
-                                       learning_rate=0.001, epsilon=1e-8),
-        "RMSPropOptimizer": optimizer("RMSPropOptimizer", "RMSprop", {**rms, "use_locking": "", "centered": "centered"},
-                                      rho=0.9, epsilon=1e-10),
-    }  # fmt: skip
-    nothing = {"set_random_seed": tf.random.set_seed, "Session": Inert, "InteractiveSession": Inert,
-               "ConfigProto": Inert, "GPUOptions": Inert, "get_default_graph": Inert, "reset_default_graph": Inert,
-               "global_variables_initializer": Inert, "enable_eager_execution": Inert,
-               "log": tf.math.log, "to_float": lambda x: tf.cast(x, tf.float32),
-               "div": tf.divide, "random_normal": tf.random.normal, "random_uniform": tf.random.uniform}  # fmt: skip
-    for name, value in old.items():
+    for old in TF1_OPTIMIZERS:
+        create, name = functools.partial(optimizer, old), f"{old}Optimizer"
         # The classes of TensorFlow 1 are there, but Keras 3 does not take them.
-        setattr(tf.compat.v1.train, name, value)
-        if not hasattr(tf, "train") or not hasattr(tf.train, name):
-            setattr(tf.train, name, value)
+        setattr(tf.compat.v1.train, name, create)
+        if not hasattr(tf.train, name):
+            setattr(tf.train, name, create)
     for name in ("disable_eager_execution", "disable_v2_behavior", "enable_eager_execution", "enable_v2_behavior"):
         setattr(tf.compat.v1, name, _noted(names, name))
-
-    def find(names: Names, module: Any, name: str) -> Any:
-        if name == "logging":
-            return tf.compat.v1.logging
-        return nothing.get(name)
-
-    fall_back(find, names, tf)
-    backend = "tensorflow.python.keras.backend"
-    if backend in sys.modules:
-        sys.modules[backend].set_session = lambda *args, **kwargs: None  # type: ignore[attr-defined]
+    old_names: dict[str, Any] = {
+        **dict.fromkeys(("Session", "InteractiveSession", "ConfigProto", "GPUOptions", "get_default_graph"), Inert),
+        **dict.fromkeys(("reset_default_graph", "global_variables_initializer", "enable_eager_execution"), Inert),
+        "set_random_seed": tf.random.set_seed,
+        "log": tf.math.log,
+        "to_float": lambda x: tf.cast(x, tf.float32),
+        "div": tf.divide,
+        "random_normal": tf.random.normal,
+        "random_uniform": tf.random.uniform,
+        "logging": tf.compat.v1.logging,
+    }
+    fall_back(lambda names, module, name: old_names.get(name), names, tf)
+    if backend := sys.modules.get("tensorflow.python.keras.backend"):
+        backend.set_session = nothing  # type: ignore[attr-defined]
 
 
 def _noted(names: Names, name: str) -> Callable[..., None]:
-    def nothing(*args: Any, **kwargs: Any) -> None:
+    def pass_over(*args: Any, **kwargs: Any) -> None:
         names.used(f"tf.{name}")
         names.hook.note(f"tf.{name}() was passed over: today's Keras needs eager execution.")
 
-    return nothing
+    return pass_over
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -862,13 +792,7 @@ def sklearn_preprocessing(names: Names, preprocessing: Any) -> None:
     fall_back(lambda names, module, name: imputer if name == "Imputer" else None, names, preprocessing)
     encoder = preprocessing.OneHotEncoder
     if "sparse_output" in inspect.signature(encoder.__init__).parameters:
-        init = encoder.__init__
-
-        @functools.wraps(init)
-        def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
-            init(self, *args, **names.arguments(kwargs, {"sparse": "sparse_output"}))
-
-        encoder.__init__ = initialize
+        rename(names, encoder, "__init__", {"sparse": "sparse_output"})
 
 
 def pandas_methods(names: Names, pandas: Any) -> None:
@@ -876,31 +800,23 @@ def pandas_methods(names: Names, pandas: Any) -> None:
     frame, series = pandas.DataFrame, pandas.Series
 
     class Indexer:
-        """Rows and columns by label, or by position where the index has no integers."""
+        """Rows by label, and columns by label or by position."""
 
         def __init__(self, data: Any):
             self.data = data
 
-        def _by(self, key: Any) -> Any:
+        def _labels(self, key: Any) -> Any:
             names.used("ix")
-            rows = key[0] if isinstance(key, tuple) else key
-            columns = key[1] if isinstance(key, tuple) else None
-            whole = isinstance(rows, slice) and rows == slice(None)
-            by_place = any(isinstance(each, int) or isinstance(getattr(each, 'stop', None), int)
-                           for each in (columns,))  # fmt: skip
-            if isinstance(key, tuple) and by_place and not pandas.api.types.is_integer_dtype(self.data.columns.dtype):
-                return (
-                    self.data.iloc
-                    if whole or pandas.api.types.is_integer_dtype(self.data.index.dtype)
-                    else self.data.loc
-                )
-            return self.data.loc
+            if isinstance(key, tuple) and not pandas.api.types.is_integer_dtype(self.data.columns.dtype):
+                with contextlib.suppress(IndexError, TypeError):  # columns by label
+                    return key[0], self.data.columns[key[1]]
+            return key
 
         def __getitem__(self, key: Any) -> Any:
-            return self._by(key)[key]
+            return self.data.loc[self._labels(key)]
 
         def __setitem__(self, key: Any, value: Any) -> None:
-            self._by(key)[key] = value
+            self.data.loc[self._labels(key)] = value
 
     def method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -935,10 +851,8 @@ def pandas_methods(names: Names, pandas: Any) -> None:
     positional(names, frame, "dropna", ("axis",))
     rename_fill(names, frame)
     rename_fill(names, series)
-    read = pandas.read_csv
 
-    @functools.wraps(read)
-    def read_csv(path: Any, *args: Any, **kwargs: Any) -> Any:
+    def read_csv(original: Any, path: Any, *args: Any, **kwargs: Any) -> Any:
         if args:
             names.used("read_csv(path, sep)")
             kwargs["sep"] = args[0]
@@ -948,32 +862,27 @@ def pandas_methods(names: Names, pandas: Any) -> None:
         if "error_bad_lines" in kwargs:
             kwargs["on_bad_lines"] = "error" if kwargs["error_bad_lines"] else "skip"
         dropped = ("error_bad_lines", "warn_bad_lines", "infer_datetime_format", "squeeze", "mangle_dupe_cols")
-        return read(path, **names.arguments(kwargs, dict.fromkeys(dropped)))
+        return original(path, **names.arguments(kwargs, dict.fromkeys(dropped)))
 
-    pandas.read_csv = read_csv
+    wrap(pandas, "read_csv", read_csv)
 
 
 def positional(names: Names, kind: Any, method: str, parameters: tuple[str, ...]) -> None:
     """Let a method of pandas take arguments by position again."""
-    original = getattr(kind, method)
 
-    @functools.wraps(original)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
         if len(args) == len(parameters):
             names.used(f"{method}({', '.join(parameters)})")
-            kwargs.update(dict(zip(parameters, args)))  # noqa: B905, older Pythons
-            args = ()
+            return original(self, **dict(zip(parameters, args)), **kwargs)  # noqa: B905, Python 3.9
         return original(self, *args, **kwargs)
 
-    setattr(kind, method, call)
+    wrap(kind, method, call)
 
 
 def rename_fill(names: Names, kind: Any) -> None:
     """Let `fillna` take a method again."""
-    original = kind.fillna
 
-    @functools.wraps(original)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
         method = kwargs.pop("method", None)
         if method is None:
             return original(self, *args, **kwargs)
@@ -984,17 +893,14 @@ def rename_fill(names: Names, kind: Any) -> None:
             return None
         return filled
 
-    kind.fillna = call
+    wrap(kind, "fillna", call)
 
 
 def styles(style: Any) -> None:
     """Let a script draw in a style that matplotlib has lost."""
-    original = style.use
 
-    def use(name: Any) -> None:
-        try:
+    def use(original: Any, name: Any) -> None:
+        with contextlib.suppress(OSError):
             original(name)
-        except OSError:
-            return
 
-    style.use = use
+    wrap(style, "use", use)

@@ -145,8 +145,8 @@ FORMS = """
 
     @form
     def buffer():
-        data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(10).batch(32)
-        network().fit(data, epochs=3)
+        data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(10, seed=3).batch(25).repeat()
+        network().fit(data, epochs=3, steps_per_epoch=4)
 
     @form
     def loop():
@@ -206,6 +206,14 @@ FORMS = """
         network(loss=lambda wanted, got: tf.reduce_mean(tf.abs(got - wanted) ** 3)).fit(x, y)
 
     @form
+    def adds_loss():
+        class Penalty(keras.layers.Layer):
+            def call(self, inputs):
+                self.add_loss(tf.reduce_sum(inputs))
+                return inputs
+        network(Penalty()).fit(x, y)
+
+    @form
     def stops():
         class Stop(keras.callbacks.Callback):
             def on_epoch_end(self, epoch, logs=None):
@@ -244,5 +252,6 @@ def test_each_form_of_training_is_recorded_as_it_is_or_refused_with_a_reason(tmp
     assert "its output is not what its last layer gives" in outcomes["halved"]
     assert "Own, a class with its own train_step" in outcomes["own_step"]
     assert "Add takes or gives several tensors" in outcomes["skip"]
+    assert "adds a loss of its own" in outcomes["adds_loss"]
     assert "Stop changes the training (stop_training in line" in outcomes["stops"]
     assert read(tmp_path / "own_loss.zip")[0]["loss"]["own"]

@@ -1,6 +1,6 @@
 """The order of rows that a stream of batches delivers: none is recorded as another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from stages.recording import record
 def batches(rows: Sequence[np.ndarray]) -> list[record.Batch]:
     """Return batches of the rows of a table of 100, by their numbers."""
     x = np.random.default_rng(3).normal(size=(100, 2))
-    return [record.Batch(x[each], np.asarray(each)) for each in rows]
+    return [record.batch_of(x[each], np.asarray(each)) for each in rows]
 
 
 def passes(number: int, size: int, kept: int, order: str) -> list[np.ndarray]:
@@ -43,11 +43,11 @@ def test_passes_over_a_table_are_told_from_their_batches(
     found = record.stream_order(batches(passes(6, size, kept, order)), whole=False)
     assert found is not None
     assert (found.batch_size, found.passes, found.shuffle, found.drop_remainder) == (size, 6, shuffle, dropped)
-    assert sorted(np.ravel(found.rows().parts()[1])) == list(range(100))
+    assert sorted(np.ravel(record.joined(found.batches)[1])) == list(range(100))
 
 
 def test_rows_that_move_only_a_little_are_refused() -> None:
-    with pytest.raises(record.Refused, match="order changes a little"):
+    with pytest.raises(record.Refused, match="changes a little"):
         record.stream_order(batches(passes(6, 10, 100, "nearly")), whole=True)
 
 
@@ -58,7 +58,18 @@ def test_rows_that_are_drawn_with_replacement_are_stored_as_they_came() -> None:
     found = record.stream_order(batches(drawn), whole=True)
     assert found is not None
     assert (found.shuffle, found.passes, found.batch_size) == (False, 1, 16)
-    assert np.array_equal(found.rows().parts()[1], np.concatenate(drawn))
+    assert np.array_equal(record.joined(found.batches)[1], np.concatenate(drawn))
+
+
+def test_a_generator_may_write_each_batch_into_the_same_array() -> None:
+    x, y = np.empty((10, 2)), np.arange(10)
+
+    def fill() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number in range(3):
+            x[:] = number
+            yield x, y
+
+    assert [batch[0][0, 0] for batch in record.read_pass(fill(), "the generator")] == [0, 1, 2]
 
 
 def test_a_rate_is_the_shortest_float32() -> None:
