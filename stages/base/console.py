@@ -30,9 +30,6 @@ def wrote(path: Path, **counts: int) -> None:
 
 def table(title: str, headers: Sequence[str], sections: Iterable[Sequence[Sequence[str]]]) -> None:
     """Print rows in sections with a line between them. Names are folded if the terminal is narrow; figures are not."""
-    console = Console()
-    if not console.file.isatty():
-        console = Console(force_terminal=False, width=WIDTH)
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     grid.add_column(headers[0], overflow="fold")
     for header in headers[1:]:
@@ -41,19 +38,24 @@ def table(title: str, headers: Sequence[str], sections: Iterable[Sequence[Sequen
         grid.add_section()
         for row in rows:
             grid.add_row(*map(Text, row))
-    console.print(grid)
+    _print(grid)
 
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Print names with what they are. Long texts are folded."""
-    console = Console()
-    if not console.file.isatty():
-        console = Console(force_terminal=False, width=WIDTH)
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))
+    _print(grid)
+
+
+def _print(grid: Table) -> None:
+    """Print a table as wide as the terminal, or as `WIDTH` into a file."""
+    console = Console()
+    if not console.file.isatty():
+        console = Console(force_terminal=False, width=WIDTH)
     console.print(grid)
 
 

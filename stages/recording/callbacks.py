@@ -20,7 +20,7 @@ MOST_PIECES = 100
 
 
 class Callbacks:
-    """What the callbacks of `recording` are in `as_posted`.
+    """The callbacks of `recording` as settings of `as_posted`.
 
     Attributes
     ----------

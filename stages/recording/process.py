@@ -22,7 +22,7 @@ MOST_BYTES = 2_000_000_000
 
 
 class Limits(NamedTuple):
-    """What the script may take: minutes, and bytes of memory of all its processes."""
+    """The limits of a script: minutes, and bytes of memory of all its processes."""
 
     minutes: float
     memory: float

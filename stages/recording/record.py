@@ -43,7 +43,6 @@ import itertools
 import json
 import linecache
 import math
-import os
 import platform
 import re
 import sys
@@ -120,8 +119,6 @@ def guarded(function: Callable[..., Any], *arguments: Any, goes_on: bool) -> Non
         outer = frames[1].f_lineno if len(frames) > 1 and frames[0].f_code.co_name != "<module>" else None
         report = {"failed": str(failure), "line": persons_line(), "called_from": outer}
     except Exception as error:
-        if os.environ.get("WHICHFIX_DEBUG"):
-            raise
         text = f"the hook cannot read this training ({type(error).__name__}: {first_lines(error)})"
         report = {"refused": text, "line": persons_line()}
     finish(report)
@@ -144,7 +141,7 @@ def finish(report: dict[str, Any]) -> None:
 
 @dataclass
 class Hook:
-    """What is to be recorded, and what was seen so far."""
+    """The request for a recording, and everything that was seen so far."""
 
     path: str = ""
     # The script, and its path as the person wrote it; None in a notebook.

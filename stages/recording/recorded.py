@@ -16,7 +16,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Recording:
-    """What a script trains: `content` is recording.json, `arrays` are the arrays of the file by name."""
+    """The training of a script: `content` is recording.json, `arrays` are the arrays of the file by name."""
 
     content: dict[str, Any]
     arrays: dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""What a person sees of a recording: a table of everything that was taken, where it lies, and the next command."""
+"""A recording as a person sees it: a table of everything that was taken, where it lies, and the next command."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
