@@ -89,7 +89,7 @@ def fit(baseline: schema.Baseline, data: Prepared) -> Fitted:
     # The floor is compared with scores, in which every example counts the same.
     weighted = data.sample_weight is not None and not isinstance(baseline, schema.Floor)
     weights = {"sample_weight": data.sample_weight} if weighted else {}
-    with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=weighted):
         if weights and isinstance(model, OneVsRestClassifier):
             model.estimator.set_fit_request(sample_weight=True)
         # To end at max_iter is a setting here, and n_iter reports it.
