@@ -52,7 +52,7 @@ def main() -> None:
         path.unlink()
     for path, content in written.items():
         files.write_json(path, content)
-    points = sum(2 ** len(case.fixes) * len(case.keras) for case in params.cases.values())
+    points = sum(len(written[files.config_path(case, "case")]["points"]) for case in params.cases)
     variants = sum(
         len(case.conditions_of(variant)) for case in params.cases.values() for variant in case.all_variants().values()
     )

@@ -67,11 +67,54 @@ class DataResult(Result):
     arrays: dict[str, ArrayDigest]
 
 
+class LayerSymptoms(Result):
+    """Symptoms of a layer with weights or an activation, None where the layer cannot have them.
+
+    `dead` is the share of units that are zero for every example, `saturated` the share of values where the activation
+    is flat, `gradient` the norm of the gradient of the kernel, and `update` the norm of the next update of the kernel
+    divided by the norm of the kernel.
+    """
+
+    name: str
+    dead: float | None
+    saturated: float | None
+    gradient: float | None
+    update: float | None
+
+
+class Symptoms(Result):
+    """What a network looks like at one moment of its training, on at most 1,000 training examples.
+
+    `saturated` is the share of outputs at the end of their range, `spread` and `target_spread` the standard deviations
+    of outputs and targets, as the loss sees them, and `most_frequent` the share of the most frequent answer. A value
+    that is not finite is None.
+    """
+
+    layers: tuple[LayerSymptoms, ...]
+    saturated: float | None
+    spread: float | None
+    target_spread: float | None
+    most_frequent: float | None
+
+
+class SymptomsResult(Result):
+    """Symptoms at three moments, means over seeds; `first_epoch` is None for TNC, which has no epochs.
+
+    `first_not_finite` is the first training step whose loss is not finite, in the seed where that comes first.
+    """
+
+    start: Symptoms
+    first_epoch: Symptoms | None
+    end: Symptoms
+    first_not_finite: int | None
+
+
 class FixResult(Result):
-    """A fix of the case; `changes` are (key, value as posted, new value), as text."""
+    """A fix of the case; `changes` are (key, value as posted, new value), as text, `source` is where it is advised."""
 
     name: str
     why: str
+    source: str | None = None
     changes: tuple[tuple[str, str, str], ...]
 
 
@@ -82,6 +125,7 @@ class VariantResult(Result):
     `network` is its resolved configuration. `scores`, `losses` and `gain` are by split, and of the final weights.
     `measures` has, by split, what stands beside the score, such as the balanced accuracy. `final_loss` is the running
     loss of the last epoch. `recall` is by class, None for a class without examples.
+    `keras_accuracy` is, by split, what Keras prints if the network is compiled with ``metrics=["accuracy"]``.
     `diverged` is the share of its runs that diverged, `steps` the number of gradient evaluations of a run.
     For a variant on a subset of the training data, `subset` maps each class to its number of examples and `answers`
     maps a class to the number of seeds that answer it most often; such a variant has no gain and no test split.
@@ -100,6 +144,8 @@ class VariantResult(Result):
     scores: dict[str, Figure]
     losses: dict[str, Figure]
     measures: dict[str, dict[str, Figure]]
+    keras_accuracy: dict[str, Figure] = {}
+    symptoms: SymptomsResult | None = None
     final_loss: Figure
     gain: dict[str, Figure]
     recall: tuple[float | None, ...]
@@ -129,7 +175,8 @@ class BaselineResult(Result):
 class PointResult(Result):
     """A set of fixes under a condition.
 
-    `variants` are the names of the variants that it is, `diverged` counts its runs that diverged.
+    `variants` are the names of the variants that it is, `diverged` counts its runs that diverged. `seeds` are those of
+    its runs: those of the case, unless points are searched.
     """
 
     fixes: tuple[str, ...]
@@ -138,6 +185,7 @@ class PointResult(Result):
     variants: tuple[str, ...]
     scores: dict[str, Estimate]
     diverged: int
+    seeds: tuple[int, ...] = ()
 
 
 class RefusedPoint(Result):
@@ -192,6 +240,62 @@ class Effects(Result):
     greedy_path: tuple[Step, ...]
 
 
+class RepairResult(Result):
+    """A smallest set of fixes that repairs the network.
+
+    It reaches the best score found, less 5% of the gain (`threshold`), on the split by which the case is judged. Its
+    figures are over `seeds`, which a search has not used before. `repaired` is the share of these seeds in which it
+    reaches the threshold, and `worth` maps each of its fixes to the score that is lost without it. `network` is its
+    resolved configuration.
+    """
+
+    fixes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    scores: dict[str, Figure]
+    gain: dict[str, Figure]
+    threshold: float
+    repaired: float
+    worth: dict[str, Estimate]
+    network: dict[str, Any]
+    symptoms: SymptomsResult | None = None
+
+
+class SearchStep(Result):
+    """A point that improved on all points before it; `place` counts the trained points, from 1."""
+
+    fixes: tuple[str, ...]
+    place: int
+    score: float
+
+
+class SearchResult(Result):
+    """A search among the combinations of the fixes.
+
+    `points` is the number of trained points and `trainings` that of their runs, without those that confirm repairs.
+    `error_rate` is the chance that a point as good as the best is given up after its first seeds. `path` has the
+    improvements in order. `minimal` says that nothing can be dropped from the first repair. `equivalents` are groups of
+    fixes that stand for each other in a repair, `idle` fixes do nothing alone, `harmful` ones lower the best score, and
+    `untried` ones were in no trained point.
+    """
+
+    points: int
+    trainings: int
+    error_rate: float
+    path: tuple[SearchStep, ...]
+    minimal: bool
+    equivalents: tuple[tuple[str, ...], ...]
+    idle: tuple[str, ...]
+    harmful: tuple[str, ...]
+    untried: tuple[str, ...]
+
+
+class Remark(Result):
+    """A sentence about the data or about a number that is read, with a short `kind` such as ``duplicate_rows``."""
+
+    kind: str
+    text: str
+
+
 class PublishedResult(Result):
     """A published number beside the measured one.
 
@@ -212,8 +316,11 @@ class PublishedResult(Result):
 class CaseResult(Result):
     """All numbers of a case. Fixes, variants, baselines and points are in the order of params.yaml.
 
-    `keras` are its conditions. `effects` is by condition and split. `fixed` is the name of the variant that stands for
-    the repaired network. Fixes are compared on the split `judged_by`; if the data are too few to be split, it is train.
+    `keras` are its conditions. `effects` is by condition and split; it is empty if the points are searched, and then
+    `search` says how, by condition. `repairs` are by condition, the best first. `misleading` are numbers that Keras
+    prints and that mislead, `warnings` are about data that no fix repairs. `fixed` is the name of the variant that
+    stands for the repaired network. Fixes are compared on the split `judged_by`; if the data are too few to be split,
+    it is train.
     """
 
     case: str
@@ -233,6 +340,10 @@ class CaseResult(Result):
     effects: dict[str, dict[str, Effects]]
     published: tuple[PublishedResult, ...]
     fixed: str
+    repairs: dict[str, tuple[RepairResult, ...]] = {}
+    search: dict[str, SearchResult] = {}
+    misleading: tuple[Remark, ...] = ()
+    warnings: tuple[Remark, ...] = ()
 
     @property
     def score(self) -> str:

@@ -1,7 +1,7 @@
 """The rules of params.yaml that relate several parts of a case to each other."""
 
 from stages.config.data import Subset
-from stages.config.resolve import points, resolve
+from stages.config.resolve import MOST_MEASURED, points, resolve, searched
 from stages.config.schema import AS_POSTED, FLOOR, SCORES, Case, Floor, Params, Ridge, Variant
 from stages.config.strict import RefusedError, quote
 
@@ -17,8 +17,7 @@ def check(params: Params) -> None:
     for name, case in params.cases.items():
         try:
             check_case(case)
-            for fixes in points(case):
-                resolve(case, fixes, {})
+            check_points(case)
             for variant in case.variants:
                 check_variant(case, variant, params.seeds)
             for baseline in case.baselines or ():
@@ -27,6 +26,15 @@ def check(params: Params) -> None:
             check_published(case)
         except RefusedError as refusal:
             raise refusal.below("cases", name) from None
+
+
+def check_points(case: Case) -> None:
+    """Refuse a point that is no network. Of points that are searched, only each fix alone is looked at."""
+    if case.search is False and len(case.fixes) > MOST_MEASURED:
+        expected = f"at most {MOST_MEASURED} fixes without a search, because every combination is trained"
+        raise RefusedError(f"{len(case.fixes)} fixes", expected, "search")
+    for fixes in ((), *((name,) for name in case.fixes)) if searched(case) else points(case):
+        resolve(case, fixes, {})
 
 
 def check_case(case: Case) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from stages.config import names
 from stages.config.network import PostedNetwork
-from stages.config.strict import RefusedError, Strict, Text, did_you_mean, first_refusal, quote, shorten
+from stages.config.strict import RefusedError, Strict, Text, WebAddress, did_you_mean, first_refusal, quote, shorten
 
 Tree = dict[str, Any]
 Path = tuple[str, ...]
@@ -26,13 +26,14 @@ OPERATIONS = ("set", "multiply", "insert", "remove")
 
 
 class Fix(Strict):
-    """A named change to the posted configuration, with its reason.
+    """A named change to the posted configuration, with its reason, and perhaps the `source` of the advice.
 
     `set` gives settings new values, `multiply` scales numbers, `insert` adds layers (each says ``after`` or ``before``
     which layer), and `remove` takes layers out.
     """
 
     why: Text
+    source: WebAddress | None = None
     set: dict[str, Any] = Field(default={})
     multiply: dict[str, float] = Field(default={})
     insert: dict[str, dict[str, Any]] = Field(default={})

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from stages.config.data import Data, Subset
+from stages.config.fixes import Fix
 from stages.config.network import Keras, Network, PostedNetwork
 from stages.config.schema import Baseline, Published, SplitName, Strict, Task
 
@@ -46,10 +47,33 @@ class PlannedData(Strict):
     data: Data
 
 
+class SearchedFix(Strict):
+    """A fix with its name."""
+
+    name: str
+    fix: Fix
+
+
+class PlannedSearch(Strict):
+    """A search among the combinations of `fixes`, under each condition of `keras`, of at most `points` points.
+
+    The fixes are a list, because JSON sorts the keys of a mapping. `seeds` are those of the case.
+    """
+
+    task: Task
+    judged_by: SplitName
+    keras: tuple[Keras, ...] = Field(strict=False)
+    seeds: Seeds
+    points: int
+    as_posted: PostedNetwork
+    fixes: tuple[SearchedFix, ...] = Field(strict=False)
+
+
 class PlannedRuns(Strict):
-    """configs/<case>/runs.json: every run of a case."""
+    """configs/<case>/runs.json: every run of a case, except those that `search` will ask for."""
 
     runs: tuple[Configuration, ...] = Field(strict=False)
+    search: PlannedSearch | None = None
 
 
 class PlannedBaselines(Strict):
@@ -63,6 +87,7 @@ class PlannedFix(Strict):
 
     name: str
     why: str
+    source: str | None = None
     changed: PostedNetwork
 
 
@@ -93,8 +118,8 @@ class PlannedPoint(Strict):
 class PlannedCase(Strict):
     """configs/<case>/case.json: what `evaluate` needs to know of a case, in the order of params.yaml.
 
-    `points` has all points under the first condition of `keras`, then under the next. Bit i of the place of a point
-    among those of its condition is set if fix i is among its fixes.
+    `points` has all points under the first condition of `keras`, then under the next; it is empty if they are searched.
+    Bit i of the place of a point among those of its condition is set if fix i is among its fixes.
     """
 
     name: str
@@ -110,3 +135,4 @@ class PlannedCase(Strict):
     points: tuple[PlannedPoint, ...] = Field(strict=False)
     baselines: Names
     published: tuple[Published, ...] = Field(strict=False)
+    search: PlannedSearch | None = None

@@ -16,9 +16,11 @@ from stages.config.planned import (
     PlannedFix,
     PlannedPoint,
     PlannedRuns,
+    PlannedSearch,
     PlannedVariant,
+    SearchedFix,
 )
-from stages.config.schema import Case, Params
+from stages.config.schema import Case, Params, Search
 from stages.config.strict import RefusedError, did_you_mean, quote
 
 
@@ -62,6 +64,22 @@ def points(case: Case) -> Iterator[tuple[str, ...]]:
             yield chosen
 
 
+# A case with at most so many points measures all of them; they are those of six fixes.
+MOST_POINTS = 64
+# More fixes than these are always searched.
+MOST_MEASURED = 10
+
+
+def searched(case: Case) -> Search | None:
+    """Return how the points of `case` are searched, None if all of them are trained."""
+    if case.search is False:
+        return None
+    if case.search is not None:
+        return case.search
+    many = len(case.fixes) > MOST_MEASURED or sum(1 for _ in points(case)) > MOST_POINTS
+    return Search() if many else None
+
+
 class Trained(NamedTuple):
     """A variant under a condition, or a point if it has no name.
 
@@ -83,7 +101,7 @@ class Trained(NamedTuple):
 
 
 def everything_trained(case: Case, seeds: tuple[int, ...]) -> list[Trained]:
-    """Return every variant of `case`, then every point, under each condition."""
+    """Return every variant of `case`, then every point, under each condition. Points that are searched are left out."""
     variants = [
         Trained(
             name=name,
@@ -96,7 +114,7 @@ def everything_trained(case: Case, seeds: tuple[int, ...]) -> list[Trained]:
         for name, variant in case.all_variants().items()
         for keras in case.conditions_of(variant)
     ]
-    resolved = {chosen: resolve(case, chosen, {}) for chosen in points(case)}
+    resolved = {} if searched(case) else {chosen: resolve(case, chosen, {}) for chosen in points(case)}
     return variants + [
         Trained(None, None, chosen, under(changed, keras), None, seeds)
         for keras in case.keras
@@ -157,19 +175,32 @@ def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
             variants.append(PlannedVariant(**entry._asdict(), folder=folder, set=further))
     same = ("title", "source", "task", "judged_by", "keras", "as_posted", "published")
     baselines = case.all_baselines()
+    how = searched(case)
+    search = how and PlannedSearch(
+        task=case.task,
+        judged_by=case.judged_by,
+        keras=case.keras,
+        seeds=seeds,
+        points=how.points,
+        as_posted=case.as_posted,
+        fixes=tuple(SearchedFix(name=name, fix=fix) for name, fix in case.fixes.items()),
+    )
     return PlannedFiles(
         PlannedData(task=case.task, data=case.data),
-        PlannedRuns(runs=tuple(runs.values())),
+        PlannedRuns(runs=tuple(runs.values()), search=search),
         PlannedCase(
             name=name,
             seeds=seeds,
             fixes=tuple(
-                PlannedFix(name=name, why=fix.why, changed=fixes.apply(case.as_posted, {name: fix}, {}))
+                PlannedFix(
+                    name=name, why=fix.why, source=fix.source, changed=fixes.apply(case.as_posted, {name: fix}, {})
+                )
                 for name, fix in case.fixes.items()
             ),
             variants=tuple(variants),
             points=tuple(planned_points),
             baselines=tuple(baselines),
+            search=search,
             **{key: getattr(case, key) for key in same},
         ),
         PlannedBaselines(baselines=baselines),

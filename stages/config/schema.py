@@ -12,12 +12,11 @@ from stages.config.data import Data, Seed, Subset, check_distinct
 from stages.config.examples import Inputs, Positive, inputs_check
 from stages.config.fixes import Fix
 from stages.config.network import Keras, PostedNetwork
-from stages.config.strict import RefusedError, Text, chosen_by, matching, quote
+from stages.config.strict import HOST, RefusedError, Text, WebAddress, chosen_by, matching, quote
 from stages.config.strict import Strict as Strict
 
 AS_POSTED = "as_posted"
-# A case has 2^MOST_FIXES points at most.
-MOST_FIXES = 10
+MOST_FIXES = 60
 # Readers of CSV take these for a number, a truth value or a missing value, in upper and lower case.
 NOT_TEXT = ("false", "inf", "infinity", "n-a", "n_a", "na", "nan", "none", "null", "true")
 
@@ -31,9 +30,6 @@ SCORES: dict[Task, str] = {
 }
 FLOOR = "floor"
 
-HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-# RFC 3986, without user and password, which do not belong into a file that people share.
-WEB_ADDRESS = rf"https?://{HOST}(?:[/?#][A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*)?"
 DASK_ADDRESS = rf"(?:tcp|tls|wss?|ucxx?)://{HOST}/?"
 
 
@@ -43,9 +39,6 @@ def _check_name(value: str) -> str:
     return value
 
 
-WebAddress = Annotated[
-    str, Field(max_length=1000), matching(WEB_ADDRESS, "an address that begins with https:// or http://")
-]
 # Names are parts of paths, of commands in dvc.yaml, and of names in MLflow, which takes 250 characters.
 Name = Annotated[
     str,
@@ -117,10 +110,17 @@ class Published(Strict):
     from_epoch: Positive | None = None
 
 
+class Search(Strict):
+    """A search among the combinations of the fixes of a case, which trains at most `points` of them."""
+
+    points: Annotated[int, Field(ge=5, le=400)] = 40
+
+
 class Case(Strict):
     """One question: its data, the configuration as posted, and the fixes suggested for it.
 
-    `keras` are its conditions, the versions of Keras whose losses it is measured with.
+    `keras` are its conditions, the versions of Keras whose losses it is measured with. Without `search`, all
+    combinations of the fixes are trained if they are few, and searched if they are many; false means all.
     """
 
     title: Text
@@ -131,6 +131,7 @@ class Case(Strict):
     keras: Annotated[tuple[Keras, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)] = ("3",)
     as_posted: PostedNetwork
     fixes: Annotated[dict[Name, Fix], Field(max_length=MOST_FIXES)]
+    search: Search | Literal[False] | None = None
     variants: Annotated[dict[Name, Variant], Field(max_length=200)] = Field(default={})
     baselines: Annotated[dict[Name, Baseline], Field(max_length=100)] | None = None
     published: Annotated[tuple[Published, ...], Field(max_length=1000, strict=False)] = ()

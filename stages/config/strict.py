@@ -115,6 +115,13 @@ def _check_text(value: str) -> str:
 # MLflow's descriptions are made of these and take 8,000 characters.
 Text = Annotated[str, Field(max_length=400), AfterValidator(_check_text)]
 
+HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+# RFC 3986, without user and password, which do not belong into a file that people share.
+WEB_ADDRESS = rf"https?://{HOST}(?:[/?#][A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*)?"
+WebAddress = Annotated[
+    str, Field(max_length=1000), matching(WEB_ADDRESS, "an address that begins with https:// or http://")
+]
+
 
 def first_refusal(error: ValidationError, content: Any) -> RefusedError:
     """Return the first error of pydantic about `content` as a refusal."""
