@@ -1,0 +1,171 @@
+"""What a search has found, computed from the scores that it was told."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from stages.diagnosis.scores import AS_POSTED, ERROR_RATE, SMALLEST_GAIN, Scores
+from stages.diagnosis.space import Point, Space
+
+MOST_REPAIRS = 5
+
+
+class Improvement(NamedTuple):
+    """A point that improved on all points before it; `place` counts the trained points, from 1."""
+
+    point: Point
+    place: int
+    score: float
+
+
+class Found(NamedTuple):
+    """What a search has found so far.
+
+    Attributes
+    ----------
+    best : Point
+        The point of the best mean score over the seeds of the search.
+    threshold : float
+        The score that counts as repaired: that of `best`, less 5% of its gain.
+    path : tuple of Improvement
+        As posted, and the points that improved on all points before them.
+    repairs : tuple of Point
+        At most 5 sets of fixes that reach the threshold and contain no smaller one that does. Those that also reach it
+        on the fresh seeds come first, then the smaller ones, then those of a higher score. Empty if nothing gains 0.01.
+    minimal : bool
+        Whether nothing can be dropped from the first repair: without any one of its fixes, it is refused, or was
+        measured and does not repair.
+    equivalents : tuple of tuples of str
+        Fixes that stand for each other in a repair: exchanged, it was measured and repairs too.
+    idle : tuple of str
+        Fixes that alone change the score by less than 0.01, with every seed.
+    harmful : tuple of str
+        Fixes that, added to the best point or to the first repair, lower its score by more than 0.01, and by more than
+        chance does.
+    untried : tuple of str
+        Fixes that are in no trained point.
+    points : tuple of Point
+        The trained points, in order.
+    trainings : int
+        The number of trainings, without those that confirm repairs.
+    error_rate : float
+        The chance that a point as good as the threshold is given up after its first seed.
+    confirmed : tuple of Point
+        The points that were trained with all fresh seeds.
+    left_out : mapping of str to Point
+        The first repair without each of its fixes.
+    """
+
+    best: Point
+    threshold: float
+    path: tuple[Improvement, ...]
+    repairs: tuple[Point, ...]
+    minimal: bool
+    equivalents: tuple[tuple[str, ...], ...]
+    idle: tuple[str, ...]
+    harmful: tuple[str, ...]
+    untried: tuple[str, ...]
+    points: tuple[Point, ...]
+    trainings: int
+    error_rate: float
+    confirmed: tuple[Point, ...]
+    left_out: Mapping[str, Point]
+
+
+def found(space: Space, scores: Scores, fresh: Sequence[int]) -> Found:
+    """Return what `scores` say about `space`; `fresh` are the seeds that confirm repairs."""
+    repairs = repairs_of(scores, fresh)
+    left_out = left_out_of(repairs)
+    trained = scores.trained
+    bases = [scores.best, *repairs[:1]]
+    return Found(
+        best=scores.best,
+        threshold=scores.threshold,
+        path=tuple(_path(scores)),
+        repairs=repairs,
+        minimal=bool(repairs) and all(_fails(space, scores, fresh, point) for point in left_out.values()),
+        equivalents=_equivalents(space, scores, repairs),
+        idle=tuple(fix for fix in space.fixes if _is_idle(scores, fix)),
+        harmful=tuple(fix for fix in space.fixes if any(_harms(scores, base, fix) for base in bases)),
+        untried=tuple(fix for fix in space.fixes if not any(fix in point for point in trained)),
+        points=tuple(trained),
+        trainings=sum(len(scores.of(point)) for point in trained),
+        error_rate=ERROR_RATE,
+        confirmed=tuple(point for point in scores.known if _confirmed(scores, fresh, point)),
+        left_out=left_out,
+    )
+
+
+def smallest(scores: Scores) -> list[Point]:
+    """Return the sets that repair and contain no smaller one that does; the smallest first, equal ones by score."""
+    sets = sorted(filter(scores.repairs, scores.trained), key=lambda point: (len(point), -scores.mean(point)))
+    return [point for point in sets if not any(other < point for other in sets)]
+
+
+def repairs_of(scores: Scores, fresh: Sequence[int]) -> tuple[Point, ...]:
+    """Return the repairs; sets that were measured on the fresh seeds alone are among them if they hold there."""
+    holding = [point for point in scores.known if point and _holds(scores, fresh, point)]
+    sets = [*smallest(scores)[:MOST_REPAIRS], *holding]
+    if not smallest(scores):
+        return ()
+    sets = [point for point in dict.fromkeys(sets) if not any(other < point for other in holding)]
+    sets.sort(key=lambda point: (point not in holding, len(point), -scores.mean(point)))
+    return tuple(sets[:MOST_REPAIRS])
+
+
+def left_out_of(repairs: Sequence[Point]) -> dict[str, Point]:
+    """Return the first of `repairs` without each of its fixes."""
+    return {fix: repairs[0] - {fix} for fix in sorted(repairs[0])} if repairs else {}
+
+
+def _confirmed(scores: Scores, fresh: Sequence[int], point: Point) -> bool:
+    return point not in scores.refused and len(scores.of(point, fresh)) == len(fresh)
+
+
+def _holds(scores: Scores, fresh: Sequence[int], point: Point) -> bool:
+    """Return whether `point` reaches the threshold on the fresh seeds."""
+    return _confirmed(scores, fresh, point) and scores.mean(point, fresh) >= scores.threshold
+
+
+def _fails(space: Space, scores: Scores, fresh: Sequence[int], point: Point) -> bool:
+    """Return whether `point` is known not to repair."""
+    if not space.allowed(point) or point in scores.refused:
+        return True
+    if _confirmed(scores, fresh, point):
+        return not _holds(scores, fresh, point)
+    return bool(scores.of(point)) and not scores.repairs(point)
+
+
+def _path(scores: Scores) -> Iterator[Improvement]:
+    best = -float("inf")
+    for place, point in enumerate(scores.trained, start=1):
+        if scores.mean(point) > best and (not point or scores.complete(point)):
+            best = scores.mean(point)
+            yield Improvement(point, place, best)
+
+
+def _equivalents(space: Space, scores: Scores, repairs: Sequence[Point]) -> tuple[tuple[str, ...], ...]:
+    """Return the groups that the exchanges which repair connect, in the order of the fixes."""
+    groups = {fix: {fix} for fix in space.fixes}
+    for repair in repairs:
+        for point in filter(scores.repairs, scores.trained):
+            if len(repair - point) == len(point - repair) == 1:
+                (one,), (other,) = repair - point, point - repair
+                joined = groups[one] | groups[other]
+                groups.update(dict.fromkeys(joined, joined))
+    ordered = [tuple(fix for fix in space.fixes if fix in groups[name]) for name in space.fixes]
+    return tuple(group for group in dict.fromkeys(ordered) if len(group) > 1)
+
+
+def _is_idle(scores: Scores, fix: str) -> bool:
+    alone = frozenset({fix})
+    pairs = zip(scores.of(alone), scores.of(AS_POSTED), strict=False)
+    return scores.complete(alone) and all(abs(score - posted) < SMALLEST_GAIN for score, posted in pairs)
+
+
+def _harms(scores: Scores, base: Point, fix: str) -> bool:
+    """Return whether `fix`, added to `base`, clearly lowers the score."""
+    point = base | {fix}
+    if fix in base or not base or point not in scores.trained:
+        return False
+    lost = scores.mean(base) - scores.mean(point)
+    return lost > SMALLEST_GAIN and (not scores.complete(point) or lost > scores.difference)
