@@ -1,5 +1,6 @@
 """The runs and baselines of a case -> reports/: its result, and small files for DVC's metrics and plots."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ import pandas as pd
 
 from stages.analysis import case as cases
 from stages.analysis import scores
-from stages.analysis.case import compared
 from stages.analysis.pictures import pictures
 from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
 from stages.base import console, files
@@ -15,34 +15,59 @@ from stages.config import load
 from stages.config.planned import PlannedBaselines, PlannedCase
 from stages.config.schema import Baseline
 from stages.data import prepared
+from stages.diagnosis import asking
+from stages.diagnosis.asking import Asking, score_of
 from stages.training import runs
 from stages.training.runs import Refusal, Run
 
 
-def read_runs(case: PlannedCase) -> tuple[dict[str, list[Run]], dict[str, str]]:
-    """Return the runs that `case` needs, by folder, and the reasons of Keras by the folder that it refuses.
+class RunFiles:
+    """The runs of a case that were read: `runs` by folder and seed, and Keras's reason for each folder in `refused`."""
 
-    Raises
-    ------
-    UserError
-        If a file is missing, damaged, or of another run.
-    """
-    seeds: dict[str, set[int]] = {point.folder: set(case.seeds) for point in case.points}
+    def __init__(self, case: str) -> None:
+        self.case = case
+        self.runs: dict[str, dict[int, Run]] = {}
+        self.refused: dict[str, str] = {}
+
+    def read(self, folder: str, seed: int) -> dict[str, float] | Refusal:
+        """Return the scores of a run.
+
+        Raises
+        ------
+        UserError
+            If its file is missing, damaged, or of another run.
+        """
+        if seed in self.runs.get(folder, {}):
+            return self.runs[folder][seed].scores
+        path = files.run_path(self.case, folder, seed)
+        run = runs.read_any(path)
+        if run.seed != seed:
+            raise files.damaged(path, f"a run with seed {run.seed}", f"seed {seed}")
+        if isinstance(run, Refusal):
+            self.refused[folder] = run.reason
+            return run
+        self.runs.setdefault(folder, {})[seed] = run
+        return run.scores
+
+
+def read_runs(case: PlannedCase, searches: Sequence[Asking]) -> RunFiles:
+    """Return the runs that `case` needs; each of `searches` goes the way again that it went in `train`."""
+    found = RunFiles(case.name)
+    for point in case.points:
+        for seed in case.seeds:
+            found.read(point.folder, seed)
     for variant in case.variants:
-        seeds.setdefault(variant.folder, set()).update(variant.seeds)
-    found: dict[str, list[Run]] = {}
-    refused: dict[str, str] = {}
-    for folder, wanted in seeds.items():
-        for seed in sorted(wanted):
-            path = files.run_path(case.name, folder, seed)
-            run = runs.read_any(path)
-            if run.seed != seed:
-                raise files.damaged(path, f"a run with seed {run.seed}", f"seed {seed}")
-            if isinstance(run, Refusal):
-                refused[folder] = run.reason
-            else:
-                found.setdefault(folder, []).append(run)
-    return found, refused
+        for seed in variant.seeds:
+            found.read(variant.folder, seed)
+    for search in searches:
+        while asked := search.ask():
+            search.tell(
+                {
+                    (point, seed): score_of(found.read(configuration.folder, seed), search.split)
+                    for point, configuration, seed in asked
+                }
+            )
+    return found
 
 
 def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
@@ -59,7 +84,7 @@ def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
 
 def metrics(result: VariantResult | BaselineResult, score: str) -> dict[str, float | None]:
     """Return the means of a variant or baseline, which `dvc metrics show` prints in one row."""
-    shown = compared(result.scores)
+    shown = scores.compared(result.scores)
     row = {f"{split}_{score}": result.scores[split].mean for split in shown}
     row |= {
         f"{split}_{name}": figure.mean
@@ -101,8 +126,11 @@ def main(case: str) -> None:
     """Evaluate `case`."""
     planned = load.read_planned(case, "case", PlannedCase)
     data = prepared.read(files.prepared_path(case))
-    by_folder, refused = read_runs(planned)
-    result = cases.case_result(planned, data, by_folder, refused, read_baselines(case))
+    searches = list(asking.searches(planned.search, planned.variants, data))
+    found = read_runs(planned, searches)
+    # In the order of their seeds.
+    by_folder = {folder: [run for _, run in sorted(of_folder.items())] for folder, of_folder in found.runs.items()}
+    result = cases.case_result(planned, data, by_folder, found.refused, read_baselines(case), searches)
     write(result)
 
     own = {variant.label: cases.own_runs(variant, by_folder) for variant in planned.variants}

@@ -4,7 +4,7 @@ Valid run files stay, missing ones are trained, all others are removed.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ from stages.config import load
 from stages.config.planned import PlannedRuns
 from stages.config.schema import SCORES
 from stages.data import prepared
+from stages.diagnosis.asking import score_of, searches
 from stages.training import pool, runs
 from stages.training.pool import Task, Trained
 
 LOG = Path("runs.log")
 
+TrainAll = Callable[[Sequence[Task]], Iterator[Trained]]
+"""Trains tasks and yields each as it ends."""
 
-def wanted(planned: PlannedRuns, data_sha256: str) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Yield every run that the case needs, with the facts that its file must have."""
-    for configuration in planned.runs:
-        for seed in configuration.seeds:
-            yield Task(configuration, seed), runs.facts_of(configuration, seed, data_sha256)
+Scores = dict[str, float] | runs.Refusal
+"""Scores by split, or the refusal of Keras."""
 
 
 def stored(folder: Path) -> dict[str, tuple[Path, runs.Run | runs.Refusal]]:
@@ -40,36 +40,64 @@ def stored(folder: Path) -> dict[str, tuple[Path, runs.Run | runs.Refusal]]:
     return found
 
 
+def scores_of(run: runs.Run | runs.Refusal) -> Scores:
+    """Return what is kept of a run when its file is written, because its weights can be large."""
+    return run if isinstance(run, runs.Refusal) else run.scores
+
+
 def has_name(folder: str) -> bool:
     """Return whether a folder of runs is that of a variant."""
     return not folder.startswith("p-")
 
 
-def keep(case: str, tasks: Sequence[tuple[Task, Mapping[str, Any]]]) -> list[tuple[Task, Mapping[str, Any]]]:
-    """Bring the valid run files of `case` to their places, remove all others, and return what is missing.
+class RunFiles:
+    """The run files of a case: those that are valid stay or move to their places, all others are removed at the end.
 
     A file whose configuration has another name now is moved; the bytes are those that training would give.
     """
-    found = stored(files.RUNS / case)
-    places = {files.run_path(case, task.configuration.folder, task.seed): facts for task, facts in tasks}
-    valid = {path: found[facts["key"]] for path, facts in places.items() if facts["key"] in found}
-    for path in list(valid):
-        # The refusal of a variant is an error and no result, so Keras is asked again.
-        if has_name(path.parent.name) and isinstance(valid[path][1], runs.Refusal):
-            del valid[path]
-    for path, (before, run) in valid.items():
-        if before != path or run.facts != places[path]:
-            runs.write(path, run, places[path])
-    for path in sorted((files.RUNS / case).rglob("*"), reverse=True):
-        if path.is_file() and path not in valid:
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-    return [
-        (task, facts)
-        for task, facts in tasks
-        if files.run_path(case, task.configuration.folder, task.seed) not in valid
-    ]
+
+    def __init__(self, case: str, data_sha256: str) -> None:
+        self.case, self.data_sha256 = case, data_sha256
+        self.folder = files.RUNS / case
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.found = stored(self.folder)
+        self.scores: dict[Path, Scores] = {}
+        self.trained = 0
+
+    def path(self, task: Task) -> Path:
+        """Return the path of a run."""
+        return files.run_path(self.case, task.configuration.folder, task.seed)
+
+    def facts(self, task: Task) -> dict[str, Any]:
+        """Return the facts that the file of a run must have."""
+        return runs.facts_of(task.configuration, task.seed, self.data_sha256)
+
+    def take(self, tasks: Sequence[Task]) -> dict[Path, Scores]:
+        """Return the scores of `tasks` that are there, by path, and bring their files to their places."""
+        for task in tasks:
+            facts, place = self.facts(task), self.path(task)
+            before, run = self.found.get(facts["key"], (None, None))
+            # The refusal of a variant is an error and no result, so Keras is asked again.
+            if place in self.scores or run is None or (has_name(place.parent.name) and isinstance(run, runs.Refusal)):
+                continue
+            if before != place or run.facts != facts:
+                runs.write(place, run, facts)
+            self.scores[place] = scores_of(run)
+        return {place: self.scores[place] for task in tasks if (place := self.path(task)) in self.scores}
+
+    def add(self, task: Task, run: runs.Run | runs.Refusal) -> None:
+        """Write the file of a run that was trained."""
+        runs.write(self.path(task), run, self.facts(task))
+        self.scores[self.path(task)] = scores_of(run)
+        self.trained += 1
+
+    def remove_others(self) -> None:
+        """Remove every file that is of no run of the case, and folders without files."""
+        for path in sorted(self.folder.rglob("*"), reverse=True):
+            if path.is_file() and path not in self.scores:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
 
 
 def log(case: str, trained: Trained) -> None:
@@ -87,8 +115,28 @@ def outcome(run: runs.Run | runs.Refusal, score: str) -> str:
     return f"{score} {scores}{' (diverged)' if run.diverged else ''}"
 
 
+def train(tasks: Sequence[Task], kept: RunFiles, train_all: TrainAll, score: str) -> list[Scores]:
+    """Return the scores of `tasks`, and train those whose runs are not there. `score` is the name of the score."""
+    found = kept.take(tasks)
+    missing = [task for task in tasks if kept.path(task) not in found]
+    if missing:
+        with console.bar(f"{kept.case}, runs", len(missing)) as bar:
+            for trained in train_all(missing):
+                folder = trained.task.configuration.folder
+                # The refusal of a variant is an error and no result.
+                if not (has_name(folder) and isinstance(trained.run, runs.Refusal)):
+                    kept.add(trained.task, trained.run)
+                found[kept.path(trained.task)] = scores_of(trained.run)
+                log(kept.case, trained)
+                bar.advance()
+                # A point without a name of its own is told by its fixes.
+                name = folder if has_name(folder) else " + ".join(trained.task.configuration.fixes)
+                console.say(f"{kept.case} {name} seed {trained.task.seed}: {outcome(trained.run, score)}")
+    return [found[kept.path(task)] for task in tasks]
+
+
 def main(case: str) -> None:
-    """Train every run of `case` that is missing.
+    """Train every run of `case` that is missing: its variants and points, then what its search asks for.
 
     A set of fixes that Keras refuses is a result, and the other sets are trained.
 
@@ -98,25 +146,30 @@ def main(case: str) -> None:
         If Keras refuses a variant, when all others are trained.
     """
     data = prepared.read(files.prepared_path(case))
-    tasks = list(wanted(load.read_planned(case, "runs", PlannedRuns), data.sha256))
-    (files.RUNS / case).mkdir(parents=True, exist_ok=True)
-    missing = keep(case, tasks)
-    places = {(task.configuration.folder, task.seed): facts for task, facts in missing}
-    refused: dict[str, str] = {}
-    if missing:
-        with console.bar(f"{case}, runs", len(missing)) as bar:
-            for trained in pool.train_all([task for task, _ in missing], data, load.read().execution):
-                folder, seed = trained.task.configuration.folder, trained.task.seed
-                if has_name(folder) and isinstance(trained.run, runs.Refusal):
-                    refused[folder] = trained.run.reason
-                else:
-                    runs.write(files.run_path(case, folder, seed), trained.run, places[folder, seed])
-                log(case, trained)
-                bar.advance()
-                # A point without a name of its own is told by its fixes.
-                name = folder if has_name(folder) else " + ".join(trained.task.configuration.fixes)
-                console.say(f"{case} {name} seed {seed}: {outcome(trained.run, SCORES[data.facts.task])}")
-    if refused:
-        name, reason = min(refused.items())
-        raise UserError(f"{name}: Keras refuses it: {reason}; change it in params.yaml")
-    console.wrote(files.RUNS / case, runs=len(tasks), trained=len(missing))
+    planned = load.read_planned(case, "runs", PlannedRuns)
+    kept, score = RunFiles(case, data.sha256), SCORES[data.facts.task]
+    tasks = [Task(configuration, seed) for configuration in planned.runs for seed in configuration.seeds]
+    with pool.opened(data, load.read().execution) as train_all:
+        trained = train(tasks, kept, train_all, score)
+        refused = {
+            task.configuration.folder: run.reason
+            for task, run in zip(tasks, trained, strict=True)
+            if has_name(task.configuration.folder) and isinstance(run, runs.Refusal)
+        }
+        if refused:
+            name, reason = min(refused.items())
+            raise UserError(f"{name}: Keras refuses it: {reason}; change it in params.yaml")
+        for search in searches(planned.search, planned.runs, data):
+            while asked := search.ask():
+                tasks = [Task(configuration, seed) for _, configuration, seed in asked]
+                # Two points can be one network.
+                distinct = {kept.path(task): task for task in tasks}
+                found = dict(zip(distinct, train(list(distinct.values()), kept, train_all, score), strict=True))
+                search.tell(
+                    {
+                        (point, task.seed): score_of(found[kept.path(task)], search.split)
+                        for (point, _, _), task in zip(asked, tasks, strict=True)
+                    }
+                )
+    kept.remove_others()
+    console.wrote(kept.folder, runs=len(kept.scores), trained=kept.trained)

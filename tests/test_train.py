@@ -1,7 +1,8 @@
 """`train` keeps valid run files, trains missing ones, moves renamed ones, and removes or replaces all others."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,27 @@ from stages.data.prepared import Prepared
 from stages.training import pool, runs
 
 
-def train_all(tasks: Sequence[pool.Task], data: Prepared, execution: Execution) -> Iterator[pool.Trained]:
+def train_all(tasks: Sequence[pool.Task], data: Prepared) -> Iterator[pool.Trained]:
     """Yield runs of random numbers that follow from the task, because no test here is about training."""
     for task in tasks:
         yield pool.Trained(task, samples.untrained_run(task.configuration, task.seed, data), 0.5)
+
+
+def replaced(patch: pytest.MonkeyPatch, train_all: Callable[..., Iterator[pool.Trained]]) -> None:
+    """Let the pool train by `train_all`."""
+
+    @contextmanager
+    def opened(data: Prepared, execution: Execution) -> Iterator[Callable[..., Iterator[pool.Trained]]]:
+        yield lambda tasks: train_all(tasks, data)
+
+    patch.setattr(pool, "opened", opened)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of the small project after `train`, without the log of its runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pool, "train_all", train_all)
+    replaced(monkeypatch, train_all)
     samples.write_params(samples.params_content())
     samples.write_data(samples.dataset())
     train.main("small")
@@ -91,7 +102,7 @@ def test_missing_and_damaged_files_are_trained_to_the_same_bytes_and_strangers_r
 def test_a_run_that_is_the_same_under_another_name_is_moved(
     project: Path, trained: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "train_all", None)
+    replaced(monkeypatch, lambda *_: pytest.fail("trained"))
     content = samples.params_content()
     case = content["cases"]["small"]
     case["fixes"] = {"soft": case["fixes"]["softmax"], "fast": case["fixes"]["adam"]}
@@ -117,16 +128,12 @@ def test_all_runs_are_trained_anew_if_the_data_or_the_arithmetic_changes(
         samples.write_data(samples.dataset(n_train=71))
     else:
         monkeypatch.setattr(runs, "ARITHMETIC", runs.ARITHMETIC + 1)
-    asked: list[pool.Task] = []
-
-    def ask(tasks: list[pool.Task], *rest: Any) -> Iterator[pool.Trained]:
-        asked.extend(tasks)
-        return iter(())
-
-    monkeypatch.setattr(pool, "train_all", ask)
+    before = contents(project)
     train.main("small")
-    assert len(asked) == 13
-    assert contents(project) == {}
+    assert len(new_runs()) == 13
+    after = contents(project)
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
 
 
 def test_a_run_that_fails_leaves_the_finished_ones_and_the_next_train_goes_on(
@@ -140,7 +147,7 @@ def test_a_run_that_fails_leaves_the_finished_ones_and_the_next_train_goes_on(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "train_all", fail)
+        replaced(patch, fail)
         with pytest.raises(MemoryError):
             train.main("small")
     assert len(contents(project)) == len(trained) - 1
@@ -162,7 +169,7 @@ def test_a_set_of_fixes_that_keras_refuses_is_a_result_and_a_variant_ends_train_
             refused = each.task.configuration.folder in refusing
             yield replace(each, run=runs.Refusal(0, "no such shape")) if refused else each
 
-    monkeypatch.setattr(pool, "train_all", refuse)
+    replaced(monkeypatch, refuse)
     for _ in range(2):
         with pytest.raises(UserError, match=r"^fixed: Keras refuses it: no such shape; change it in params\.yaml$"):
             train.main("small")

@@ -1,12 +1,12 @@
 """The runs and baselines of a case -> its `CaseResult`."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from stages.analysis import attribution, findings, intervals, published, scores, settings
+from stages.analysis import attribution, intervals, published, repairs, scores, searched, settings
 from stages.analysis.results import (
     BaselineResult,
     CaseResult,
@@ -16,11 +16,13 @@ from stages.analysis.results import (
     FixResult,
     PointResult,
     RefusedPoint,
+    RepairResult,
     VariantResult,
 )
 from stages.config.planned import PlannedCase, PlannedPoint, PlannedVariant
 from stages.config.schema import SCORES, Baseline
-from stages.data.prepared import SPLITS, Prepared
+from stages.data.prepared import Prepared
+from stages.diagnosis.asking import Asking
 from stages.training.runs import Run
 
 Runs = Mapping[str, Sequence[Run]]
@@ -28,23 +30,6 @@ Runs = Mapping[str, Sequence[Run]]
 
 # Of the bootstrap; the runs have seeds of their own.
 RNG_SEED = 0
-
-
-def compared(splits: Collection[str]) -> list[str]:
-    """Return the splits on which fixes are compared: all but validation, unless there is no test split."""
-    return [split for split in SPLITS if split in splits and (split != "validation" or "test" not in splits)]
-
-
-def sampled(data: Prepared, split: str, per_seed: Mapping[int, float]) -> tuple[float, float] | None:
-    """Return how far another sample of examples might move the mean of accuracies; None for other scores."""
-    if data.facts.task in ("regression", "multilabel"):
-        return None
-    return intervals.sampling(per_seed.values(), len(data.y[split]))
-
-
-def by_seed(runs: Sequence[Run], split: str) -> dict[int, float]:
-    """Return the score on `split` by seed."""
-    return {run.seed: run.scores[split] for run in runs}
 
 
 def own_runs(variant: PlannedVariant, runs: Runs) -> list[Run]:
@@ -64,7 +49,7 @@ def variant_result(
     placed = [scores.places(data.facts, data.y[shown], run.predicted[shown]) for run in runs]
     actual, predicted = map(np.concatenate, zip(*placed, strict=True))
     counts = scores.confusion(actual, predicted, len(scores.axis(data.facts)))
-    sampling = {split: sampled(data, split, by_seed(runs, split)) for split in splits}
+    sampling = {split: scores.sampled(data, split, scores.by_seed(runs, split)) for split in splits}
     return VariantResult(
         name=variant.name,
         label=variant.label,
@@ -76,7 +61,7 @@ def variant_result(
         network=variant.network.brief(),
         subset=variant.subset.first_of_each_class if variant.subset else None,
         answers=scores.answers(runs, shown) if variant.subset else None,
-        scores={split: intervals.figure(by_seed(runs, split), sampling[split]) for split in splits},
+        scores={split: intervals.figure(scores.by_seed(runs, split), sampling[split]) for split in splits},
         losses={split: intervals.figure({run.seed: run.losses[split] for run in runs}) for split in splits},
         measures={
             split: {
@@ -89,7 +74,10 @@ def variant_result(
         final_loss=intervals.figure({run.seed: float(run.history[-1, 0]) for run in runs}),
         gain={}
         if variant.subset
-        else {split: intervals.gain(by_seed(runs, split), by_seed(as_posted, split)) for split in compared(splits)},
+        else {
+            split: intervals.gain(scores.by_seed(runs, split), scores.by_seed(as_posted, split))
+            for split in scores.compared(splits)
+        },
         recall=scores.recall(counts, actual),
         confusion=tuple(map(tuple, counts.tolist())),
         diverged=sum(run.diverged for run in runs) / len(runs),
@@ -111,7 +99,9 @@ def baseline_result(name: str, baseline: Baseline, members: Mapping[str, Any], d
     return BaselineResult(
         name=name,
         settings=baseline.model_dump(mode="json"),
-        scores={split: figure(score, sampled(data, split, {0: score})) for split, score in fitted["scores"].items()},
+        scores={
+            split: figure(score, scores.sampled(data, split, {0: score})) for split, score in fitted["scores"].items()
+        },
         losses={split: figure(loss) for split, loss in fitted["losses"].items()},
         measures={
             split: {name: figure(value) for name, value in named.items()} for split, named in fitted["measures"].items()
@@ -140,7 +130,10 @@ def point_results(case: PlannedCase, runs: Runs) -> tuple[PointResult, ...]:
                 variants=tuple(
                     variant.name for variant in case.variants if variant.folder == point.folder and not variant.set
                 ),
-                scores={split: intervals.estimate(by_seed(own, split).values()) for split in compared(own[0].scores)},
+                scores={
+                    split: intervals.estimate(scores.by_seed(own, split).values())
+                    for split in scores.compared(own[0].scores)
+                },
                 diverged=sum(run.diverged for run in own),
             )
         )
@@ -156,17 +149,33 @@ def effects(case: PlannedCase, runs: Runs, keras: str) -> dict[str, Effects]:
         if point.keras == keras
     }
 
-    def counted(score: float) -> float:
-        return max(score, findings.LEAST) if math.isfinite(score) else findings.LEAST
-
     return {
         split: attribution.effects(
             names,
-            {chosen: [counted(point[seed].scores[split]) for seed in case.seeds] for chosen, point in points.items()},
+            {
+                chosen: [repairs.counted(point[seed].scores[split]) for seed in case.seeds]
+                for chosen, point in points.items()
+            },
             RNG_SEED,
         )
-        for split in compared(next(iter(points[0].values())).scores)
+        for split in scores.compared(next(iter(points[0].values())).scores)
     }
+
+
+def repairs_of(
+    case: PlannedCase, runs: Runs, effects: Effects, split: str, keras: str, data: Prepared
+) -> tuple[RepairResult, ...]:
+    """Return the smallest sets that repair the network, of those that are all trained, the best first."""
+    threshold = repairs.threshold_of(effects)
+    if threshold is None:
+        return ()
+    folders = {point.fixes: point.folder for point in trained_points(case, runs) if point.keras == keras}
+
+    def runs_of(fixes: tuple[str, ...]) -> dict[int, Run] | None:
+        return {run.seed: run for run in runs[folders[fixes]]} if fixes in folders else None
+
+    found = [repairs.repair(fixes, threshold, runs_of, case.seeds, split, data) for fixes in effects.smallest_sets]
+    return tuple(sorted(found, key=lambda repair: -(repair.scores[split].mean or 0.0))[: repairs.MOST])
 
 
 def balance(data: Prepared) -> tuple[float, ...]:
@@ -190,6 +199,7 @@ def case_result(
     runs: Runs,
     refused: Mapping[str, str],
     baselines: Mapping[str, tuple[Baseline, Mapping[str, Any]]],
+    searches: Sequence[Asking] = (),
 ) -> CaseResult:
     """Return the result of `case`.
 
@@ -203,6 +213,14 @@ def case_result(
         variant_result(variant, own[variant.name, variant.network.keras], own["as_posted", variant.network.keras], data)
         for variant in case.variants
     )
+    split = case.judged_by if case.judged_by in data.y else "train"
+    measured: dict[str, dict[str, Effects]] = (
+        {} if searches else {keras: effects(case, runs, keras) for keras in case.keras}
+    )
+    repaired = {
+        keras: repairs_of(case, runs, of_keras[split], split, keras, data) for keras, of_keras in measured.items()
+    }
+    asked = [searched.points(search, runs, refused, case.variants) for search in searches]
     fitted = tuple(baseline_result(name, *baselines[name], data) for name in case.baselines)
     shape = data.x["train"].shape
     return CaseResult(
@@ -210,7 +228,7 @@ def case_result(
         title=case.title,
         source=case.source,
         task=case.task,
-        judged_by=case.judged_by if case.judged_by in data.y else "train",
+        judged_by=split,
         keras=case.keras,
         seeds=case.seeds,
         data=DataResult(
@@ -239,13 +257,18 @@ def case_result(
         ),
         variants=variants,
         baselines=fitted,
-        points=point_results(case, runs),
-        refused=tuple(
-            RefusedPoint(fixes=point.fixes, keras=point.keras, reason=refused[point.folder])
-            for point in case.points
-            if point.folder not in runs
+        points=(*point_results(case, runs), *(point for trained, _ in asked for point in trained)),
+        refused=(
+            *(
+                RefusedPoint(fixes=point.fixes, keras=point.keras, reason=refused[point.folder])
+                for point in case.points
+                if point.folder not in runs
+            ),
+            *(point for _, not_trained in asked for point in not_trained),
         ),
-        effects={keras: effects(case, runs, keras) for keras in case.keras},
+        effects=measured,
+        repairs=repaired | {search.keras: searched.repairs_of(search, runs, data) for search in searches},
+        search={search.keras: searched.described(search) for search in searches},
         published=tuple(
             row for one in case.published for row in published.compare(one, variants, fitted, own, SCORES[case.task])
         ),

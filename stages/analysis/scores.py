@@ -1,15 +1,16 @@
 """Numbers from the runs of a variant: confusion counts, recall, learning curves, digests of arrays."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stages.analysis import intervals
 from stages.analysis.results import ArrayDigest
-from stages.data.prepared import Facts
+from stages.data.prepared import SPLITS, Facts, Prepared
 from stages.training.runs import Run
 from stages.training.runs import figures as figure_names
 
@@ -103,3 +104,20 @@ def digest(array: np.ndarray) -> ArrayDigest:
     elements = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     sha256 = hashlib.sha256(elements.tobytes()).hexdigest()
     return ArrayDigest(dtype=str(array.dtype), shape=array.shape, sha256=sha256)
+
+
+def sampled(data: Prepared, split: str, per_seed: Mapping[int, float]) -> tuple[float, float] | None:
+    """Return how far another sample of examples might move the mean of accuracies; None for other scores."""
+    if data.facts.task in ("regression", "multilabel"):
+        return None
+    return intervals.sampling(per_seed.values(), len(data.y[split]))
+
+
+def by_seed(runs: Sequence[Run], split: str) -> dict[int, float]:
+    """Return the score on `split` by seed."""
+    return {run.seed: run.scores[split] for run in runs}
+
+
+def compared(splits: Collection[str]) -> list[str]:
+    """Return the splits on which fixes are compared: all but validation, unless there is no test split."""
+    return [split for split in SPLITS if split in splits and (split != "validation" or "test" not in splits)]

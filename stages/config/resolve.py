@@ -176,14 +176,18 @@ def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
     same = ("title", "source", "task", "judged_by", "keras", "as_posted", "published")
     baselines = case.all_baselines()
     how = searched(case)
-    search = how and PlannedSearch(
-        task=case.task,
-        judged_by=case.judged_by,
-        keras=case.keras,
-        seeds=seeds,
-        points=how.points,
-        as_posted=case.as_posted,
-        fixes=tuple(SearchedFix(name=name, fix=fix) for name, fix in case.fixes.items()),
+    search = (
+        None
+        if how is None
+        else PlannedSearch(
+            task=case.task,
+            judged_by=case.judged_by,
+            keras=case.keras,
+            seeds=seeds,
+            points=how.points,
+            as_posted=case.as_posted,
+            fixes=tuple(SearchedFix(name=name, fix=fix) for name, fix in case.fixes.items()),
+        )
     )
     return PlannedFiles(
         PlannedData(task=case.task, data=case.data),

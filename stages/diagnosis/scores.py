@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from scipy.stats import t
-
 from stages.diagnosis.space import Point
 
 Training = tuple[Point, int]
@@ -129,10 +127,13 @@ class Scores:
 
     def _bound(self, factor: float) -> float:
         """Return the bound of the test for a difference whose variance is `factor` times that of a score."""
+        # Student's quantile, as in scipy.stats, which takes a second to import; most cases have no search.
+        from scipy.special import stdtrit
+
         squares, freedom = FREEDOM * SPREAD**2, FREEDOM
         for point in self.trained:
             scores = self.of(point)
             if point and len(scores) > 1:
                 squares += math.fsum((score - self.mean(point)) ** 2 for score in scores)
                 freedom += len(scores) - 1
-        return float(t.ppf(1 - ERROR_RATE, freedom)) * math.sqrt(squares / freedom * factor)
+        return float(stdtrit(freedom, 1 - ERROR_RATE)) * math.sqrt(squares / freedom * factor)

@@ -3,16 +3,20 @@
 import ctypes
 import os
 import signal
+import threading
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from math import ceil
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -32,6 +36,8 @@ PER_WEIGHT_AND_EXAMPLE = 1.3e-10
 # A run that takes longer says now and then where it is.
 SILENT_SECONDS = 60
 
+# A worker keeps so many compiled networks for the next call.
+MOST_KEPT = 4
 # Characters of Keras's reason.
 MOST_REASON = 400
 
@@ -55,26 +61,46 @@ class Trained:
     seconds: float
 
 
-def train_all(tasks: Sequence[Task], data: Prepared, execution: Execution) -> Iterator[Trained]:
-    """Train every task and yield each run when it and the runs trained together with it have ended.
+@contextmanager
+def opened(data: Prepared, execution: Execution) -> Iterator[Callable[[Sequence[Task]], Iterator[Trained]]]:
+    """Share `data` with the workers of `execution`, and give the function that trains tasks.
 
-    No result depends on `execution`.
+    The function yields each run when it and the runs trained together with it have ended. It can be called again and
+    again; workers keep the data and the last few compiled programs. No result depends on `execution`.
 
     Raises
     ------
     UserError
-        If a worker is killed, or the Dask cluster is not there.
+        By the function, if a worker is killed, or the Dask cluster is not there.
     """
     if execution.backend == "dask":
         from stages.training import cluster  # Dask is an optional dependency
 
-        for trained in cluster.train_units(units(tasks, data, len(tasks)), data, execution.scheduler):
-            yield from trained
+        def on_cluster(tasks: Sequence[Task]) -> Iterator[Trained]:
+            for trained in cluster.train_units(units(tasks, data, len(tasks)), data, execution.scheduler):
+                yield from trained
+
+        yield on_cluster
         return
-    assert execution.workers is not None
-    shares = units(tasks, data, execution.workers)
+    with TemporaryDirectory() as folder:
+
+        @cache  # often nothing is trained
+        def shared() -> Callable[[], Prepared]:
+            # Threads have the data already.
+            return share(data, Path(folder) / "data") if execution.backend == "loky" else lambda: data
+
+        yield lambda tasks: _train_here(tasks, data, execution, shared())
+
+
+def _train_here(
+    tasks: Sequence[Task], data: Prepared, execution: Execution, read_data: Callable[[], Prepared]
+) -> Iterator[Trained]:
+    """Train `tasks` on this machine."""
+    workers = execution.workers
+    assert workers is not None
     parallel = Parallel(
-        min(execution.workers, len(shares)) or 1,
+        # The same number in every call, because joblib then keeps the workers.
+        workers,
         backend=execution.backend,
         return_as="generator_unordered",
         batch_size=1,
@@ -82,12 +108,11 @@ def train_all(tasks: Sequence[Task], data: Prepared, execution: Execution) -> It
         initializer=_follow,
         initargs=(os.getpid(),),
     )
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Threads have the data already.
-        read_data = share(data, Path(folder) / "data") if execution.backend == "loky" else lambda: data
+    with warnings.catch_warnings():
         # joblib replaces a worker whose memory grows by what XLA compiles. No run is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         try:
+            shares = units(tasks, data, workers)
             with closing(parallel(delayed(_train_shared)(unit, read_data) for unit in shares)) as results:
                 for trained in results:
                     yield from trained
@@ -130,35 +155,58 @@ def _passes(network: Network) -> int:
     return passes * weights
 
 
+class _Kept(threading.local):
+    """What a worker keeps between calls: the data, and its trainers by program and subset, the last used one last."""
+
+    def __init__(self) -> None:
+        self.key: object = None
+        self.data: Prepared | None = None
+        self.trainers: OrderedDict[tuple[str, Any], Any] = OrderedDict()
+
+
+_kept = _Kept()
+
+
 def _train_shared(tasks: Sequence[Task], read_data: Callable[[], Prepared]) -> list[Trained]:
-    return train_unit(tasks, read_data())
+    """Train `tasks` in a worker."""
+    # Workers outlive the file, and a worker gets a copy of `read_data` in every call.
+    key = getattr(read_data, "args", read_data)
+    if _kept.data is None or _kept.key != key:
+        _kept.trainers.clear()
+        _kept.key, _kept.data = key, read_data()
+    return train_unit(tasks, _kept.data, _kept.trainers)
 
 
-def train_unit(tasks: Sequence[Task], data: Prepared) -> list[Trained]:
-    """Train `tasks`, which share a program, one after the other."""
+def train_unit(
+    tasks: Sequence[Task], data: Prepared, trainers: OrderedDict[tuple[str, Any], Any] | None = None
+) -> list[Trained]:
+    """Train `tasks`, which share a program, one after the other, with one of `trainers` if it has the program."""
     # Imported here, because the process that hands out the units needs no TensorFlow.
     from stages.training.trainer import Trainer
 
-    trainer: Trainer | None = None
-    loaded = None
+    trainers = OrderedDict() if trainers is None else trainers
     trained = []
     for task in tasks:
         network, subset = task.configuration.network, task.configuration.subset
         start = time.monotonic()
+        # What is standardized by a part of the data is compiled for this part.
+        own = subset if "standardized" in (network.inputs, network.targets) else None
+        key = (network.program, own and own.model_dump_json())
+        trainer, loaded = trainers.pop(key, (None, None))
         try:
             if trainer is None or subset != loaded:
                 part = data.first_of_each_class(subset.first_of_each_class) if subset else data
-                # What is standardized by a part of the data is compiled for this part.
-                if trainer is None or "standardized" in (network.inputs, network.targets):
+                if trainer is None:
                     trainer = Trainer(network, part)
                 else:
                     trainer.load(part)
-                loaded = subset
             trainer.configure(network)
             run: Run | Refusal = trainer.run(task.seed, _Reporter(task))
+            trainers[key] = trainer, subset
+            while len(trainers) > MOST_KEPT:
+                trainers.popitem(last=False)
         except ValueError as error:
             run = Refusal(task.seed, in_one_line(error))
-            trainer = None
         trained.append(Trained(task, run, time.monotonic() - start))
     return trained
 

@@ -1,6 +1,7 @@
 """The result of a case has the figures of its runs and baselines, each paired and averaged as documented."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,11 @@ def planned(content: dict[str, Any] | None = None) -> resolve.PlannedFiles:
 
 PLANNED = planned()
 RUNS: dict[str, list[Run]] = {
-    each.folder: [samples.untrained_run(each, seed, DATA) for seed in sorted(each.seeds)] for each in PLANNED.runs.runs
+    each.folder: [
+        replace(samples.untrained_run(each, seed, DATA), facts={"network": each.network.brief()})
+        for seed in sorted(each.seeds)
+    ]
+    for each in PLANNED.runs.runs
 }
 PREDICTED = {f"predicted_{split}": (y + (np.arange(len(y)) % 4 == 0)) % 10 for split, y in DATA.y.items()}
 BASELINE: dict[str, Any] = {
