@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterable, Sequence
 
 from stages.diagnosis.families import Family
 from stages.diagnosis.found import smallest
+from stages.diagnosis.groups import group_to_drop
 from stages.diagnosis.scores import AS_POSTED, SMALLEST_GAIN, TOLERANCE, Scores, Training
 from stages.diagnosis.space import Point, Space
 
@@ -27,6 +28,8 @@ BIG: tuple[Family, ...] = (
 )
 # The search for a better point ends after so many points without gain.
 PATIENCE = 10
+# So many likely exchanges come before the fixes alone.
+FIRST_EXCHANGES = 6
 # How often a fix of a family belongs to a smallest set: the order of moves, and the sizes of groups that are dropped.
 NEEDED: dict[Family, float] = {
     "form": 0.6,
@@ -61,7 +64,8 @@ class Strategy:
 
     def __init__(self, space: Space, scores: Scores, budget: int) -> None:
         self.space, self.scores, self.budget = space, scores, budget
-        self.likely = sorted(space.fixes, key=lambda fix: (-NEEDED[space.families[fix]], space.fixes.index(fix)))
+        self.chances = {fix: NEEDED[space.families[fix]] for fix in space.fixes}
+        self.likely = sorted(space.fixes, key=lambda fix: (-self.chances[fix], space.fixes.index(fix)))
 
     def steps(self) -> Steps:
         """Yield the trainings of the whole search."""
@@ -71,14 +75,17 @@ class Strategy:
             yield from self.race([big])
         if not self.enough:
             yield from self.race(self.variants(big))
+        yield from self.finish(AS_POSTED)
+        yield from self.minimize(self.scores.best)
         if not self.enough:
             yield from self.improve()
-        yield from self.finish(AS_POSTED)
-        if self.scores.gain >= SMALLEST_GAIN:
-            yield from self.minimize(self.scores.best)
+            if not any(self.is_minimal(point) for point in smallest(self.scores)):
+                yield from self.minimize(self.scores.best)
+        yield from self.exchange(FIRST_EXCHANGES, least_alike=1)
         yield from self.race([frozenset({fix}) for fix in self.likely])
-        if self.scores.gain >= SMALLEST_GAIN:
-            yield from self.vary()
+        yield from self.restart()
+        yield from self.exchange(self.left // 2, least_alike=0)
+        yield from self.add()
         yield from self.finish_idle()
 
     @property
@@ -150,26 +157,21 @@ class Strategy:
             gained = self.scores.mean(self.scores.best) - before
             waited = 0 if gained > max(1e-3, TOLERANCE * self.scores.gain) else waited + 1
 
-    def minimize(self, point: Point) -> Steps:
-        """Drop fixes from `point`, groups first, until nothing can be dropped."""
-        needed: Point = frozenset()
-        suspects: list[str] = []
-        while self.left:
-            unknown = [fix for fix in self.by_need(point) if fix not in needed]
-            if not unknown:
+    def minimize(self, start: Point) -> Steps:
+        """Drop fixes from `start`, groups first, until nothing can be dropped, if it repairs."""
+        point, scores = start, self.scores
+        failed = [other for other in scores.trained if other < start and not scores.repairs(other)]
+        while self.left and scores.repairs(point):
+            group = group_to_drop(point, failed, self.chances)
+            if not group:
                 break
-            suspects = [fix for fix in suspects if fix in unknown]
-            group = suspects[: (len(suspects) + 1) // 2] if len(suspects) > 1 else self.unneeded(unknown)
-            if len(suspects) == 1:
-                group = suspects
-            yield from self.race([point - frozenset(group)])
-            if self.scores.repairs(point - frozenset(group)):
-                point -= frozenset(group)
-            elif len(group) == 1:
-                needed |= frozenset(group)
+            yield from self.race([point - group])
+            if scores.repairs(point - group):
+                point -= group
             else:
-                suspects = group
-        yield from self.check(point)
+                failed.append(point - group)
+        if scores.repairs(point):
+            yield from self.check(point)
 
     def check(self, point: Point) -> Steps:
         """Train `point` without each of its fixes, and go on from a smaller one that repairs."""
@@ -178,48 +180,46 @@ class Strategy:
         if smaller:
             yield from self.check(max(smaller, key=self.scores.mean))
 
+    def is_minimal(self, point: Point) -> bool:
+        """Return whether it is known that none of its fixes can be dropped from `point`."""
+        scores, smaller = self.scores, [point - {fix} for fix in point]
+        return all(not self.space.allowed(other) or other in scores.points for other in smaller) and not any(
+            map(scores.repairs, smaller)
+        )
+
     def by_need(self, point: Point) -> list[str]:
         """Return the fixes of `point`, first those that are least likely to be needed."""
         return [fix for fix in reversed(self.likely) if fix in point]
 
-    def unneeded(self, fixes: Sequence[str]) -> list[str]:
-        """Return as many of `fixes`, from the first on, as are all unneeded with a chance of a half."""
-        chance, count = 1.0, 0
-        for fix in fixes:
-            chance *= 1 - NEEDED[self.space.families[fix]]
-            if chance < 0.5:
-                break
-            count += 1
-        return list(fixes[: max(1, count)])
+    def exchange(self, most: int, least_alike: int) -> Steps:
+        """Exchange one fix of the first repair for another; see `alike`."""
+        for first in smallest(self.scores)[:1]:
+            others = [fix for fix in self.likely if fix not in first]
+            pairs = [(one, other) for other in others for one in self.by_need(first)]
+            alike = sorted(
+                (pair for pair in pairs if self.alike(*pair) >= least_alike), key=lambda pair: -self.alike(*pair)
+            )
+            points = [first - {one} | {other} for one, other in alike]
+            yield from self.race([point for point in points if point not in self.scores.points][:most])
 
-    def vary(self) -> Steps:
-        """Look for other repairs: from other starts, and by exchanging fixes; then add fixes to the first one."""
-        first = smallest(self.scores)[0]
-        yield from self.check(first)
-        large = max((point for point in self.scores.trained if self.scores.repairs(point)), key=len)
-        for fix in self.by_need(first)[::-1]:
-            yield from self.race([large - {fix}])
-            if self.scores.repairs(large - {fix}):
+    def alike(self, one: str, other: str) -> int:
+        """Return 2 for fixes of one family, 1 if both are of families that speed up training, else 0."""
+        pair = {self.space.families[one], self.space.families[other]}
+        return 2 if len(pair) == 1 else int(pair <= FASTER)
+
+    def restart(self) -> Steps:
+        """Look for other repairs in the largest set that repairs, without one fix of the first repair."""
+        for first in smallest(self.scores)[:1]:
+            yield from self.check(first)
+            large = max((point for point in self.scores.trained if self.scores.repairs(point)), key=len)
+            for fix in reversed(self.by_need(first)):
+                yield from self.race([large - {fix}])
                 yield from self.minimize(large - {fix})
-        first = smallest(self.scores)[0]
-        others = [fix for fix in self.likely if fix not in first]
-        exchanges = [first - {fix} | {other} for fix, other in self.exchanges(first, others)]
-        yield from self.race(exchanges[: self.left // 2])
-        yield from self.race([first | {other} for other in others])
 
-    def exchanges(self, point: Point, others: Sequence[str]) -> list[tuple[str, str]]:
-        """Return pairs of a fix of `point` and one that may stand for it, the likeliest first.
-
-        Those are fixes of one family, then both of families that speed up training.
-        """
-        families = self.space.families
-        pairs = [(fix, other) for other in others for fix in self.by_need(point)]
-
-        def unlike(pair: tuple[str, str]) -> int:
-            one, two = families[pair[0]], families[pair[1]]
-            return 0 if one == two else 1 if {one, two} <= FASTER else 2
-
-        return sorted(pairs, key=unlike)
+    def add(self) -> Steps:
+        """Add each other fix to the first repair."""
+        for first in smallest(self.scores)[:1]:
+            yield from self.race([first | {fix} for fix in self.likely if fix not in first])
 
     def finish_idle(self) -> Steps:
         """Train the fixes that seem to do nothing alone with every seed."""
