@@ -12,7 +12,7 @@ import io  # noqa: E402
 
 from stages.base.errors import UserError, one_line  # noqa: E402
 
-STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track", "record", "add")
+STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track", "record", "add", "suggest")
 TOOLS = ("keras_names", "settings")
 
 

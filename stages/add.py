@@ -6,8 +6,9 @@ python -m stages add my_case my_case.zip
 import argparse
 from pathlib import Path
 
+from stages.base import console
 from stages.recording import folder as folders
-from stages.recording import recorded
+from stages.recording import recorded, suggested
 from stages.recording.taken import write_case
 
 
@@ -16,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser("python -m stages add", description=(__doc__ or "").splitlines()[0])
     found.add_argument("--keras", choices=["2.2", "3"], default="3", help="whose losses measure the case (default: 3)")
     found.add_argument("--replace", action="store_true", help="replace the case of this name")
+    found.add_argument("--no-suggestions", action="store_true", help="suggest no fixes, and train nothing")
     found.add_argument("--folder", metavar="PATH", help="the folder of own cases (default: mine/)")
     found.add_argument("name", help="the name of the case")
     found.add_argument("recording", help="the file that record.next_fit wrote")
@@ -35,3 +37,6 @@ def main(*arguments: str) -> None:
     folders.check_name(folder, options.name, replace=options.replace)
     recording = recorded.read(Path(options.recording))
     write_case(recording, options.name, folder, options.keras, replace=options.replace)
+    if not options.no_suggestions:
+        suggested.add_to_new(folder, options.name)
+    console.say(suggested.next_command(folder))

@@ -16,7 +16,7 @@ from typing import Any
 from stages.base import console
 from stages.base.errors import UserError
 from stages.recording import folder as folders
-from stages.recording import process, recorded
+from stages.recording import process, recorded, suggested
 from stages.recording.taken import write_case
 
 
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--keras", choices=["2.2", "3"], default="3", help="whose losses measure the case (default: 3)")
     found.add_argument("--replace", action="store_true", help="replace the case of this name")
     found.add_argument("--folder", metavar="PATH", help="the folder of own cases (default: mine/)")
+    found.add_argument("--no-suggestions", action="store_true", help="suggest no fixes, and train nothing")
     found.add_argument("--check", action="store_true", help="also train by the script and by whichfix, and compare")
     found.add_argument("name", help="the name of the case")
     found.add_argument("script", help="the script")
@@ -77,6 +78,9 @@ def main(*arguments: str) -> None:
         (folder / "logs").mkdir(exist_ok=True)
         shutil.copyfile(temporary / "log.txt", folder / "logs" / f"{options.name}.txt")
     console.say(f"what the script printed: {where}/logs/{options.name}.txt")
+    if not options.no_suggestions:
+        suggested.add_to_new(folder, options.name)
+    console.say(suggested.next_command(folder))
     if options.check:
         compare(folder, case, ended.report.get("history"))
 

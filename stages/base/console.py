@@ -51,6 +51,16 @@ def pairs(title: str, rows: Iterable[tuple[str, str]]) -> None:
     _print(grid)
 
 
+def texts(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of texts, each of which is folded in its column; the first column keeps its names whole."""
+    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for place, header in enumerate(headers):
+        grid.add_column(header, overflow="fold", no_wrap=not place)
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    _print(grid)
+
+
 def _print(grid: Table) -> None:
     """Print a table as wide as the terminal, or as `WIDTH` into a file."""
     console = Console()

@@ -118,15 +118,19 @@ def first_rows(labels: np.ndarray, label: int, count: int) -> np.ndarray:
     return rows[:count]
 
 
-def write(path: Path, data: Prepared) -> None:
-    """Write prepared data: facts.json and the arrays of `data`, such as x_train and y_train."""
-    members: dict[str, Any] = {"facts.json": data.facts.model_dump(mode="json")}
+def members(data: Prepared) -> dict[str, Any]:
+    """Return the members of the archive of prepared data: facts.json and the arrays, such as x_train and y_train."""
+    found: dict[str, Any] = {"facts.json": data.facts.model_dump(mode="json")}
     for kind, arrays in (("x", data.x), ("y", data.y), ("raw", data.raw)):
-        members |= {f"{kind}_{split}": array for split, array in arrays.items()}
+        found |= {f"{kind}_{split}": array for split, array in arrays.items()}
     if data.sample_weight is not None:
-        members["sample_weight"] = data.sample_weight
-    members |= {f"weights/{name}": array for name, array in data.first_weights.items()}
-    files.write_archive(path, members)
+        found["sample_weight"] = data.sample_weight
+    return found | {f"weights/{name}": array for name, array in data.first_weights.items()}
+
+
+def write(path: Path, data: Prepared) -> None:
+    """Write prepared data as the archive of its `members`."""
+    files.write_archive(path, members(data))
 
 
 def read(path: Path) -> Prepared:

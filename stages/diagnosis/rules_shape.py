@@ -56,7 +56,9 @@ def hidden_activation(look: Look) -> Iterator[Advice]:
     if most is not None and dead[most] > 0.1:
         why = f"{percent(dead[most])} of the ReLUs of {most} are 0 for every example, so they get no gradient."
     elif narrow <= NARROW:
-        why = f"The first weights can make {counted(narrow, 'ReLU')} of a layer 0 for every example, and then nothing passes."
+        why = (
+            f"First weights can make {counted(narrow, 'ReLU')} of a layer 0 for every example, and then nothing passes."
+        )
     else:
         why = ""
     rectifiers = [block for block in hidden if block.activation in RELU_LIKE]
@@ -164,9 +166,8 @@ def first_weights(look: Look) -> Iterator[Advice]:
         yield Advice("glorot_init", changes, why, GLOROT, alone)
     if biases:
         why = f"The first biases are not zero in {counted(len(biases), 'layer')}."
-        yield Advice(
-            "zero_biases", Changes(set={f"layers.{name}.bias_initializer": "zeros" for name in biases}), why, DENSE
-        )
+        changes = Changes(set={f"layers.{name}.bias_initializer": "zeros" for name in biases})
+        yield Advice("zero_biases", changes, why, DENSE)
 
 
 def regularization(look: Look) -> Iterator[Advice]:

@@ -149,7 +149,8 @@ def measured_low(look: Look) -> str:
     """Return the symptom of a learning rate that is too low, nothing if there is none."""
     if look.update is not None and look.update < SMALL_UPDATE:
         return f"A step changes the weights of every layer by {percent(look.update)} at most; 0.1% is usual."
-    end = look.moment("end")
+    # The spread of classes is on another scale than that of their outputs.
+    end = look.moment("end") if look.task == "regression" else {}
     spread, wanted = end.get("spread"), end.get("target_spread")
     if spread is not None and wanted and spread < 0.1 * wanted:
         times = figure(wanted / spread) if spread > 1e-6 * wanted else "more than a million"
@@ -178,7 +179,7 @@ def schedule(look: Look) -> Iterator[Advice]:
         yield Advice("constant_rate", Changes(set={RATE: initial_rate(settings)}), why, SCHEDULES, harmless)
     if look.posted.reduce_on_plateau:
         patience = look.posted.reduce_on_plateau["patience"]
-        why = f"The rate falls after {counted(patience, 'epoch')} without gain, perhaps before the network has begun to learn."
+        why = f"The rate falls after {counted(patience, 'epoch')} without gain, perhaps before the network learns."
         yield Advice("no_rate_reduction", Changes(set={"reduce_on_plateau": None}), why, SCHEDULES)
 
 

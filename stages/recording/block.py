@@ -29,7 +29,7 @@ def with_case(text: str, name: str, case: Mapping[str, Any], *, replace: bool = 
     UserError
         If there is a case `name` and `replace` is false, or the text is not YAML that a case can be put into.
     """
-    return with_entry(text, ("cases",), name, case, replace=replace)
+    return with_entries(text, ("cases",), {name: case}, replace=replace)
 
 
 def with_fixes(text: str, case: str, fixes: Mapping[str, Any], *, replace: bool = False) -> str:
@@ -40,37 +40,39 @@ def with_fixes(text: str, case: str, fixes: Mapping[str, Any], *, replace: bool 
     UserError
         As `with_case` does.
     """
-    for name, fix in fixes.items():
-        text = with_entry(text, ("cases", case, "fixes"), name, fix, replace=replace)
-    return text
+    return with_entries(text, ("cases", case, "fixes"), fixes, replace=replace)
 
 
-def with_entry(text: str, path: Sequence[str], name: str, value: Any, *, replace: bool = False) -> str:
-    """Return `text` with the entry `name` in the mapping at `path`."""
+def with_entries(text: str, path: Sequence[str], entries: Mapping[str, Any], *, replace: bool = False) -> str:
+    """Return `text` with `entries`, by name, in the mapping at `path`."""
+    if not entries:
+        return text
+    names = ", ".join(entries)
     before = load.parsed(text.encode())
     place: Any = before
     for key in path:
         if not isinstance(place, dict) or key not in place:
-            raise UserError(f"params.yaml: no {'.'.join(path)}; expected a mapping to put {name} into")
+            raise UserError(f"params.yaml: no {'.'.join(path)}; expected a mapping to put {names} into")
         place = place[key]
     if place is not None and not isinstance(place, dict):
         raise UserError(f"params.yaml: {'.'.join(path)} is {quote(place)}; expected a mapping")
-    if place and name in place and not replace:
-        raise UserError(f"params.yaml: {'.'.join((*path, name))} exists; expected another name, or --replace")
-    found = spliced(text, path, name, value)
-    if not says(found, before, path, name, value):
+    for name in entries:
+        if place and name in place and not replace:
+            raise UserError(f"params.yaml: {'.'.join((*path, name))} exists; expected another name, or --replace")
+    found = spliced(text, path, entries)
+    if not says(found, before, path, entries):
         expected = "the keys of a mapping in lines of their own, as in the params.yaml of this repository"
-        raise UserError(printable(f"params.yaml: {name} cannot be put into {'.'.join(path)}; expected {expected}"))
+        raise UserError(printable(f"params.yaml: {names} cannot be put into {'.'.join(path)}; expected {expected}"))
     return found
 
 
-def says(text: str, before: Any, path: Sequence[str], name: str, value: Any) -> bool:
-    """Return whether `text` says what `before` is, and the entry, in this order."""
+def says(text: str, before: Any, path: Sequence[str], entries: Mapping[str, Any]) -> bool:
+    """Return whether `text` says what `before` is, and the entries, in this order."""
     expected = deepcopy(before)
     parent = expected
     for key in path[:-1]:
         parent = parent[key]
-    parent[path[-1]] = {**(parent[path[-1]] or {}), name: value}
+    parent[path[-1]] = {**(parent[path[-1]] or {}), **entries}
     try:
         # As text, in which the order of keys counts.
         return repr(load.parsed(text.encode())) == repr(expected)
@@ -78,8 +80,8 @@ def says(text: str, before: Any, path: Sequence[str], name: str, value: Any) -> 
         return False
 
 
-def spliced(text: str, path: Sequence[str], name: str, value: Any) -> str:
-    """Return `text` with the entry, before the check of what the new text says."""
+def spliced(text: str, path: Sequence[str], entries: Mapping[str, Any]) -> str:
+    """Return `text` with the entries, before the check of what the new text says."""
     node: Node = YAML(typ="safe", pure=True).compose(text)
     column, in_flow = 0, in_braces(node)
     for key in path:
@@ -89,41 +91,51 @@ def spliced(text: str, path: Sequence[str], name: str, value: Any) -> str:
     newline = "\r\n" if "\r\n" in text else "\n"
     pairs = node.value if isinstance(node, MappingNode) else []
     if in_flow:
-        return spliced_in_flow(text, node, name, value)
+        return spliced_in_flow(text, node, entries)
     if not pairs:
         start, end = node.start_mark.index, node.end_mark.index
         if isinstance(node, ScalarNode) and not node.value:  # nothing after the colon
             start = end = key_node.end_mark.index + 1
         before = text[:start].rstrip(" ")
         text = before + text[end:]
-        entry = block(name, value, column + STEP, newline)
-        return inserted(text, line_end(text, len(before)), entry, newline)
+        lines = "".join(block(name, value, column + STEP, newline) for name, value in entries.items())
+        return inserted(text, line_end(text, len(before)), lines, newline)
     indent = pairs[0][0].start_mark.column
-    for key_node, value_node in pairs:
-        if key_node.value == name:
+    replaced = {key_node.value for key_node, _ in pairs} & entries.keys()
+    lines = "".join(block(name, value, indent, newline) for name, value in entries.items() if name not in replaced)
+    if lines:
+        end = node.end_mark.index
+        if text[end:].strip() not in ("", "..."):
+            end = line_end(text, content_end(text, *pairs[-1]))
+        text = inserted(text, end, lines, newline)
+    for key_node, value_node in reversed(pairs):  # from the end, so that the positions before stay right
+        if key_node.value in replaced:
             start = key_node.start_mark.index - key_node.start_mark.column
             end = line_end(text, content_end(text, key_node, value_node))
-            return text[:start] + block(name, value, indent, newline).rstrip("\r\n") + text[end:]
-    end = node.end_mark.index
-    if text[end:].strip() not in ("", "..."):
-        end = line_end(text, content_end(text, *pairs[-1]))
-    return inserted(text, end, block(name, value, indent, newline), newline)
+            entry = block(key_node.value, entries[key_node.value], indent, newline).rstrip("\r\n")
+            text = text[:start] + entry + text[end:]
+    return text
 
 
-def spliced_in_flow(text: str, node: Node, name: str, value: Any) -> str:
-    """Return `text` with the entry in a mapping that stands in braces."""
+def spliced_in_flow(text: str, node: Node, entries: Mapping[str, Any]) -> str:
+    """Return `text` with the entries in a mapping that stands in braces."""
     if isinstance(node, ScalarNode):
         start, end = node.start_mark.index, node.end_mark.index
-        return f"{text[:start]} {{{flow(name)}: {flow(value)}}}{text[end:]}"
-    for key_node, value_node in node.value:
-        if key_node.value == name:
-            return text[: value_node.start_mark.index] + flow(value) + text[value_node.end_mark.index :]
-    entry = f"{flow(name)}: {flow(value)}"
-    if not node.value:
-        start = node.start_mark.index + 1
-        return text[:start] + entry + text[start:]
-    end = content_end(text, *node.value[-1])
-    return f"{text[:end]}, {entry}{text[end:]}"
+        return f"{text[:start]} {{{pairs_in_flow(entries)}}}{text[end:]}"
+    replaced = {key_node.value for key_node, _ in node.value} & entries.keys()
+    if added := pairs_in_flow({name: value for name, value in entries.items() if name not in replaced}):
+        end = content_end(text, *node.value[-1]) if node.value else node.start_mark.index + 1
+        text = text[:end] + (", " if node.value else "") + added + text[end:]
+    for key_node, value_node in reversed(node.value):
+        if key_node.value in replaced:
+            value = flow(entries[key_node.value])
+            text = text[: value_node.start_mark.index] + value + text[value_node.end_mark.index :]
+    return text
+
+
+def pairs_in_flow(entries: Mapping[str, Any]) -> str:
+    """Return entries in one line, without braces."""
+    return ", ".join(f"{flow(name)}: {flow(value)}" for name, value in entries.items())
 
 
 def in_braces(node: Node) -> bool:

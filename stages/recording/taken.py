@@ -26,7 +26,6 @@ def write_case(recording: Recording, name: str, folder: Path, keras: Keras, *, r
     console.pairs(f"{name}: recorded from {recording.script}", rows(recording, recorded))
     where, data = folders.shortest(folder), recorded.block["data"]["file"]
     console.say(f"wrote the case {name} to {where}/params.yaml and its data to {where}/{data}")
-    console.say("next: dvc repro" if where == "." else f"next: cd {where} && dvc repro")
     return case
 
 
