@@ -117,5 +117,6 @@ def unrelated(
     chance = 0.02 if task == "regression" else 2 * math.sqrt(max(floor[split] * (1 - floor[split]), 0.01) / n)
     if linear[split] - floor[split] > chance:
         return
-    why = f"A linear model is no better than {'the mean' if task == 'regression' else 'the most frequent class'} on {split}"
+    constant = "the mean" if task == "regression" else "the most frequent class"
+    why = f"On the {split} rows, a linear model is no better than always giving {constant}"
     yield "labels_at_chance", f"{why}. If no network is better, look whether the targets belong to their rows."

@@ -125,10 +125,13 @@ def are_places(form: Form, n_classes: int, targets: TargetFacts) -> bool:
     return form.encoding == "numbers" and bool(targets.values) and whole and max(targets.values) < form.units
 
 
-def best_loss(task: Task, form: Form) -> bool:
+def usual_loss(task: Task, form: Form) -> bool:
     """Return whether the loss is one that is usual for the task: cross-entropy or hinge for classes and labels."""
     name = form.loss[0]
-    return name in (*DISTANCE, *PROBABILITY) if task == "regression" else name not in (*DISTANCE, *PARTIAL)
+    if task == "regression":
+        return name in (*DISTANCE, *PROBABILITY)
+    softmax = form.activation == "softmax" and form.units > 1 and task != "multilabel"
+    return name not in (*DISTANCE, *PARTIAL, *(PROBABILITY if softmax else ()))
 
 
 def wanted(look: Look) -> dict[str, Form]:

@@ -165,12 +165,6 @@ class Look:
         found: int | None = (self.symptoms or {}).get("first_not_finite")
         return found
 
-    @property
-    def update(self) -> float | None:
-        """Return the largest update of a kernel after the first epoch, relative to the kernel."""
-        found = self.layers_at("update", "first_epoch", "start")
-        return max(found.values(), default=None)
-
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, such as ``1 class`` or ``3 classes``."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from stages.config.examples import Buffer
+from stages.config.examples import Buffer, Scale
 from stages.diagnosis import forms
 from stages.diagnosis.look import Advice, Changes, Look, counted, figure, percent
 
@@ -25,6 +25,9 @@ def scaled_inputs(look: Look) -> Iterator[Advice]:
         yield Advice("pixels_0_to_1", Changes(set={"inputs": {"scale": 1 / 255}}), why, RESCALING)
     if inputs.standard or look.posted.inputs == "standardized":
         return
+    if isinstance(look.posted.inputs, Scale) and not LEAST_DEVIATION < inputs.largest < MOST_DEVIATION:
+        why = f"After scaling, the largest standard deviation of an input is {figure(inputs.largest)}."
+        yield Advice("raw_inputs", Changes(set={"inputs": "raw"}), why, RESCALING)
     reasons = []
     if inputs.ratio > MOST_RATIO:
         reasons.append(f"The inputs' standard deviations differ by a factor of {figure(inputs.ratio)}.")

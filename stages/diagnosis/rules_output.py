@@ -150,7 +150,7 @@ def source(look: Look, pieces: tuple[str, ...]) -> str:
 def usual_loss(look: Look) -> Iterator[Advice]:
     """Advise cross-entropy instead of squares for classes and labels, and squares instead of a partial distance."""
     posted = forms.form_of(look)
-    if forms.best_loss(look.task, posted):
+    if forms.usual_loss(look.task, posted):
         return
     works = forms.works(look, posted)
     for form in forms.wanted(look).values():
@@ -169,6 +169,10 @@ def usual_loss(look: Look) -> Iterator[Advice]:
             f"{posted.loss[0]} on {'labels' if look.task == 'multilabel' else 'classes'}: its gradient vanishes where "
             f"{form.activation} outputs are sure and wrong. That of {loss} does not."
         )
+        if posted.loss[0] in forms.PROBABILITY:
+            why = (
+                f"{posted.loss[0]} takes each of {posted.units} outputs on its own, and a softmax chooses one of them."
+            )
         yield Advice("crossentropy_loss", Changes(set={"loss": loss}), why, CROSS_ENTROPY_OR_SQUARES)
         return
 

@@ -16,6 +16,8 @@ BATCH_NORMALIZATION = "https://arxiv.org/abs/1502.03167"
 DENSE = "https://keras.io/api/layers/core_layers/dense/"
 
 RELU_LIKE = ("relu", "relu6")
+# Activations that pass a gradient on about as ReLU does.
+SMOOTH = ("leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "swish", "mish")
 # Initializers that scale with the number of inputs of a layer.
 SCALED = ("glorot", "he", "lecun", "variance_scaling", "orthogonal")
 PENALTIES = ("l1", "l2", "bias_l1", "bias_l2", "activity_l1", "activity_l2")
@@ -38,64 +40,51 @@ def activated(blocks: list[Block], activation: str) -> Changes:
 
 def hidden_activation(look: Look) -> Iterator[Advice]:
     """Advise ReLU, or leaky ReLU and tanh where ReLUs die."""
-    hidden = look.hidden
-    if not hidden:
-        return
-    activations = [block.activation for block in hidden]
-    others = [block for block in hidden if block.activation not in (*RELU_LIKE, "leaky_relu", "elu", "selu", "gelu")]
-    rectified = any(activation in RELU_LIKE for activation in activations)
+    others = [block for block in look.hidden if block.activation not in (*RELU_LIKE, *SMOOTH)]
     if others:
-        yield Advice(
-            "relu_hidden", activated(others, "relu"), why_relu(look, others), RECTIFIERS, all_fine(look, others)
-        )
-    if not rectified:
-        return
+        why = against(look, others)
+        control = "Popular advice, as a control: ReLU in the hidden layers."
+        yield Advice("relu_hidden", activated(others, "relu"), why or control, RECTIFIERS, not why)
+    if rectifiers := [block for block in look.hidden if block.activation in RELU_LIKE]:
+        why = dying(look, rectifiers)
+        if why:
+            yield Advice("leaky_relu_hidden", activated(rectifiers, "leaky_relu"), why, DYING)
+        control = "Popular advice, as a control: another activation."
+        yield Advice("tanh_hidden", activated(rectifiers, "tanh"), why or control, EFFICIENT_BACKPROP, not why)
+
+
+def dying(look: Look, rectifiers: list[Block]) -> str:
+    """Return why ReLUs are dead or may die, nothing if nothing says so."""
     dead = look.hidden_at("dead", "end", "first_epoch", "start")
     most = max(dead, key=lambda name: dead[name], default=None)
-    narrow = min(block.dense["units"] for block in hidden if block.activation in RELU_LIKE)
     if most is not None and dead[most] > 0.1:
-        why = f"{percent(dead[most])} of the ReLUs of {most} are 0 for every example, so they get no gradient."
-    elif narrow <= NARROW:
-        why = (
+        return f"{percent(dead[most])} of the ReLUs of {most} are 0 for every example, so they get no gradient."
+    narrow = min(block.dense["units"] for block in rectifiers)
+    if narrow <= NARROW:
+        return (
             f"First weights can make {counted(narrow, 'ReLU')} of a layer 0 for every example, and then nothing passes."
         )
-    else:
-        why = ""
-    rectifiers = [block for block in hidden if block.activation in RELU_LIKE]
-    if why:
-        yield Advice("leaky_relu_hidden", activated(rectifiers, "leaky_relu"), why, DYING)
-    yield Advice(
-        "tanh_hidden", activated(rectifiers, "tanh"), why or "Popular advice, as a control: another activation.",
-        EFFICIENT_BACKPROP, not why,
-    )  # fmt: skip
+    return ""
 
 
-def all_fine(look: Look, others: list[Block]) -> bool:
-    """Return whether nothing speaks against the activations of `others`: one layer of tanh, say."""
-    saturated = look.hidden_at("saturated", "end", "first_epoch")
-    plain = all(block.activation not in ("linear", "softmax", "sigmoid", "hard_sigmoid") for block in others)
-    return plain and len(others) < DEEP and max(saturated.values(), default=0) < 0.3
-
-
-def why_relu(look: Look, others: list[Block]) -> str:
-    """Return why hidden layers should have ReLUs."""
+def against(look: Look, blocks: list[Block]) -> str:
+    """Return what speaks against the activations of `blocks`, nothing if nothing does."""
     saturated = look.hidden_at("saturated", "end", "first_epoch")
     most = max(saturated, key=lambda name: saturated[name], default=None)
     if most is not None and saturated[most] > 0.3:
         return f"{percent(saturated[most])} of the values of {most} are where its activation is flat, without gradient."
-    if linear := [block.name for block in others if block.activation == "linear"]:
+    if linear := [block.name for block in blocks if block.activation == "linear"]:
         return f"{counted(len(linear), 'hidden layer')} without an activation, so that linear maps follow one another."
-    if any(block.activation == "softmax" for block in others):
+    if any("softmax" in block.activation for block in blocks):
         return "A softmax in a hidden layer makes its units sum to 1, so that they pass little on."
-    flat = [block for block in others if block.activation in SATURATING]
-    if any("sigmoid" in block.activation for block in flat):
-        layers, times = counted(len(flat), "layer"), figure(4.0 ** len(flat))
-        return (
-            f"The slope of a sigmoid is at most 0.25, so {layers} of them shrink the gradient at least {times} times."
-        )
+    flat = [block for block in blocks if block.activation in SATURATING]
+    if sigmoids := [block for block in flat if "sigmoid" in block.activation]:
+        times = figure(4.0 ** len(sigmoids))
+        layers = f"{len(sigmoids)} layers of it shrink" if len(sigmoids) > 1 else "a layer of it shrinks"
+        return f"The slope of a sigmoid is at most 0.25, so {layers} the gradient at least {times} times."
     if len(flat) >= DEEP:
         return f"{len(flat)} layers of {flat[0].activation} each shrink the gradient where they are flat."
-    return "Popular advice, as a control: ReLU in the hidden layers."
+    return ""
 
 
 def width(look: Look) -> Iterator[Advice]:
@@ -205,9 +194,12 @@ def normalization(look: Look) -> Iterator[Advice]:
     layers = [layer for layer in look.posted.layers if layer["layer"] == "BatchNormalization"]
     if layers:
         size = look.posted.batch_size or look.facts.rows
-        small = size <= 8 or look.steps < 500
+        behind = any(layer in look.output.behind for layer in layers)
+        small = size <= 8 or look.steps < 500 or behind
         examples = counted(min(size, look.facts.rows), "example")
         why = f"Batch normalization takes its statistics from {examples} in {counted(look.steps, 'step')}."
+        if behind:
+            why = "Batch normalization behind the output layer takes the scale of the answers away."
         removed = tuple(layer["name"] for layer in layers)
         yield Advice("no_batch_norm", Changes(remove=removed), why, BATCH_NORMALIZATION, not small)
     elif look.hidden and len(look.hidden) <= MOST_NORMALIZED and not look.posted.by_tnc:

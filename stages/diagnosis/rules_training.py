@@ -19,12 +19,14 @@ OPTIMIZERS = "https://keras.io/api/optimizers/"
 # Optimizers with a step size per weight.
 ADAPTIVE = ("adam", "adamw", "adamax", "nadam", "rmsprop", "lion")
 RATE = "optimizer.learning_rate"
+# Beyond these, an optimizer hardly moves, or forgets at once.
+USUAL = {"epsilon": (0.0, 1e-3), "beta_1": (0.5, 0.99), "beta_2": (0.8, 0.99999), "rho": (0.5, 0.999)}
 # A network rarely learns in fewer steps.
 FEW_STEPS = 1000
 # A rate of SGD is as good as inputs and targets are small.
 LARGE = 5.0
 # Updates of about 0.001 of a weight are usual.
-LARGE_UPDATE, SMALL_UPDATE = 0.05, 1e-4
+LARGE_UPDATE, SMALL_UPDATE = 0.1, 1e-4
 
 
 def initial_rate(optimizer: Mapping[str, Any]) -> float:
@@ -96,6 +98,10 @@ def optimizer(look: Look) -> Iterator[Advice]:
             f"A momentum of {momentum:g} adds up the last {figure(min(1 / (1 - min(momentum, 0.999999)), 1e6))} steps."
         )
         yield Advice("less_momentum", Changes(set={"optimizer.momentum": 0.9}), why, MOMENTUM)
+    if odd := [key for key, (low, high) in USUAL.items() if not low <= (settings.get(key) or low) <= high]:
+        why = f"{', '.join(f'{key} {settings[key]:g}' for key in odd)}: far from what {name} is made for."
+        plain = {"name": name, "learning_rate": settings["learning_rate"]}
+        yield Advice("default_settings", Changes(set={"optimizer": plain}), why, OPTIMIZERS)
     if settings.get("weight_decay"):
         why = f"A weight decay of {settings['weight_decay']:g} pulls every weight to 0 in each step."
         yield Advice("no_weight_decay", Changes(set={"optimizer.weight_decay": None}), why, OPTIMIZERS)
@@ -116,7 +122,11 @@ def learning_rate(look: Look) -> Iterator[Advice]:
             yield Advice("default_rate", Changes(set={RATE: usual}), why, OPTIMIZERS)
         high, low = (high or why, low) if rate > usual else (high, low or why)
     elif not high and not low:
-        high, low = guessed_high(look), guessed_low(look)
+        high = guessed_high(look)
+        low = "" if high else guessed_low(look)
+    if settings["name"] == "adadelta" and rate < 0.1:
+        why = f"Adadelta's rate is {rate:g}. Its authors use 1, as Keras did by default up to version 2.2."
+        yield Advice("rate_1", Changes(set={RATE: 1.0}), why, "https://keras.io/api/optimizers/adadelta/")
     control = f"Popular advice, as a control: nothing says that the rate {rate:g} is wrong."
     steps = {"rate_tenth": (0.1, high), "rate_hundredth": (0.01, high), "rate_x10": (10, low), "rate_x100": (100, low)}
     for name, (factor, why) in steps.items():
@@ -128,8 +138,15 @@ def measured_high(look: Look) -> str:
     """Return the symptom of a learning rate that is too high, nothing if there is none."""
     if look.not_finite is not None:
         return f"The loss is not finite from step {look.not_finite} on, so the steps are too large."
-    if look.update is not None and look.update > LARGE_UPDATE:
-        return f"A step changes the weights of a layer by {percent(look.update)}; 0.1% is usual."
+    update = max(look.layers_at("update", "first_epoch", "start").values(), default=0)
+    if update > LARGE_UPDATE:
+        return f"A step changes the weights of a layer by {figure(100 * update)}%; 0.1% is usual."
+    early = look.moment("first_epoch")
+    if (early.get("saturated") or 0) > 0.9 and (early.get("most_frequent") or 0) > 0.99:
+        share = percent(early["saturated"])
+        return (
+            f"After the first epoch, {share} of the outputs are at the end of their range, and all answers are equal."
+        )
     return ""
 
 
@@ -147,8 +164,9 @@ def guessed_high(look: Look) -> str:
 
 def measured_low(look: Look) -> str:
     """Return the symptom of a learning rate that is too low, nothing if there is none."""
-    if look.update is not None and look.update < SMALL_UPDATE:
-        return f"A step changes the weights of every layer by {percent(look.update)} at most; 0.1% is usual."
+    update = max(look.layers_at("update", "start").values(), default=1)
+    if update < SMALL_UPDATE:
+        return f"The first step changes the weights of every layer by {figure(100 * update)}% at most; 0.1% is usual."
     # The spread of classes is on another scale than that of their outputs.
     end = look.moment("end") if look.task == "regression" else {}
     spread, wanted = end.get("spread"), end.get("target_spread")
@@ -196,6 +214,11 @@ def epochs(look: Look) -> Iterator[Advice]:
     yield Advice("epochs_x10", Changes(multiply={"epochs": 10}), why, PRACTICAL, not few)
     if steps < FEW_STEPS / 5:
         yield Advice("epochs_x100", Changes(multiply={"epochs": 100}), why, PRACTICAL)
+    per_epoch, rows = look.posted.steps_per_epoch, look.facts.rows
+    if per_epoch and per_epoch * (look.posted.batch_size or 1) < rows:
+        share = percent(per_epoch * (look.posted.batch_size or 1) / rows)
+        why = f"An epoch of {counted(per_epoch, 'step')} takes {share} of the training examples."
+        yield Advice("whole_epochs", Changes(set={"steps_per_epoch": None}), why, PRACTICAL)
     if stopping := look.posted.early_stopping:
         why = f"Training stops after {counted(stopping['patience'], 'epoch')} without gain in {stopping['monitor']}."
         yield Advice("no_early_stopping", Changes(set={"early_stopping": None}), why, EARLY_STOPPING)

@@ -66,11 +66,10 @@ def suggestions(folder: Path, name: str, *, training: bool) -> Suggested:
         run = (stored(name, case, params.seeds[0], data) or trained(case, params.seeds[0], data)) if training else {}
     found = suggest(case, data, run.get("symptoms") or None)
     new = tuple(fresh(case, found))[: MOST_FIXES - len(case.fixes)]
-    names = {each.name for each in new}
     return Suggested(
         case=case,
         new=new,
-        known=tuple(each.name for each in found if each.name not in names),
+        known=tuple(each.name for each in found if each.name in case.fixes),
         misleading=tuple(
             misleading(case.task, case.as_posted, data, run.get("keras_accuracy"), run.get("scores"), None)
         ),
@@ -124,7 +123,11 @@ def trained(case: Case, seed: int, data: Prepared) -> dict[str, Any]:
 
 def described(run: Any) -> dict[str, Any]:
     """Return what of a run is looked at."""
-    return {"symptoms": run.symptoms, "scores": run.scores, "keras_accuracy": run.keras_accuracy}
+    return {
+        "symptoms": getattr(run, "symptoms", None),
+        "scores": run.scores,
+        "keras_accuracy": getattr(run, "keras_accuracy", None),
+    }
 
 
 def configuration(network: PostedNetwork, case: Case, seed: int) -> Configuration:
@@ -190,11 +193,9 @@ def show(name: str, found: Suggested) -> None:
     """Print the new fixes, what they change and why, then remarks."""
     if found.refusal:
         console.say(f"Keras refuses the network as posted: {found.refusal}")
-    rows = [(each.name, changes(each.fix), each.fix.why) for each in found.new]
-    if rows:
-        console.texts(f"{name}: suggested fixes", ("fix", "what it changes", "why"), rows)
-    if found.known:
-        console.say(f"{name} has already: {', '.join(found.known)}")
+    fixes = {**found.case.fixes, **{each.name: each.fix for each in found.new}}
+    rows = [(fix, changes(fixes[fix]), fixes[fix].why) for fix in (*found.known, *(each.name for each in found.new))]
+    console.texts(f"{name}: suggested fixes", ("fix", "what it changes", "why"), rows)
     remarks("numbers that mislead", found.misleading)
     remarks("data that no fix repairs", found.warnings)
 
@@ -231,8 +232,9 @@ def add_to_new(folder: Path, name: str) -> None:
     if found.refusal:
         console.say(f"Keras refuses the network as posted: {found.refusal}")
     if found.new:
-        where = folders.shortest(folder)
-        names = ", ".join(each.name for each in found.new)
-        console.say(f"suggested {len(found.new)} fixes in {where}/{files.PARAMS}, each with its reason: {names}")
+        path = folders.shortest(folder / files.PARAMS)
+        console.say(
+            f"wrote {len(found.new)} suggested fixes to {path}; this shows them: python -m stages suggest {name}"
+        )
     for _, text in (*found.misleading, *found.warnings):
         console.say(f"note: {text}")
