@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from stages.config.examples import Buffer, Scale
-from stages.diagnosis import forms
+from stages.diagnosis import forms, rules_output
 from stages.diagnosis.look import Advice, Changes, Look, counted, figure, percent
 
 EFFICIENT_BACKPROP = "https://doi.org/10.1007/978-3-642-35289-8_3"
@@ -59,11 +59,14 @@ def scaled_targets(look: Look) -> Iterator[Advice]:
         )
     if not reasons:
         return
-    linear = look.output.changed("linear") if look.output.activation != "linear" else Changes()
-    loss = look.posted.loss["name"]
-    distance = {} if loss in forms.DISTANCE else {"loss": "mean_squared_error"}
+    changes = Changes(set={"targets": "standardized"})
+    advised = [advice.name for rule in rules_output.RULES for advice in rule(look)]
+    if "linear_output" not in advised:  # with which it is combined, and else it has to bring what it needs
+        if look.output.activation != "linear":
+            changes |= look.output.changed("linear")
+        if look.posted.loss["name"] not in forms.DISTANCE:
+            changes |= Changes(set={"loss": "mean_squared_error"})
     why = " ".join([*reasons, "The first outputs are near 0, and the rate is made for targets near 1."])
-    changes = Changes(set={"targets": "standardized", **distance}) | linear
     yield Advice("standardized_targets", changes, why, EFFICIENT_BACKPROP)
 
 

@@ -122,13 +122,15 @@ def learning_rate(look: Look) -> Iterator[Advice]:
             yield Advice("default_rate", Changes(set={RATE: usual}), why, OPTIMIZERS)
         high, low = (high or why, low) if rate > usual else (high, low or why)
     elif not high and not low:
-        high = guessed_high(look)
-        low = "" if high else guessed_low(look)
+        high, low = guessed_high(look), guessed_low(look)
+        if high and low:  # better scaled data, or Adam, need larger steps
+            yield Advice("rate_x10", Changes(multiply={RATE: 10}), low, UPDATES)
+            low = ""
     if settings["name"] == "adadelta" and rate < 0.1:
         why = f"Adadelta's rate is {rate:g}. Its authors use 1, as Keras did by default up to version 2.2."
         yield Advice("rate_1", Changes(set={RATE: 1.0}), why, "https://keras.io/api/optimizers/adadelta/")
     control = f"Popular advice, as a control: nothing says that the rate {rate:g} is wrong."
-    steps = {"rate_tenth": (0.1, high), "rate_hundredth": (0.01, high), "rate_x10": (10, low), "rate_x100": (100, low)}
+    steps = {"rate_x10": (10, low), "rate_x100": (100, low), "rate_tenth": (0.1, high), "rate_hundredth": (0.01, high)}
     for name, (factor, why) in steps.items():
         if why or (name in ("rate_tenth", "rate_x10") and not (high and low)):
             yield Advice(name, Changes(multiply={RATE: factor}), why or control, UPDATES, not why)
