@@ -134,7 +134,8 @@ def few(data: Prepared, longest: int) -> Prepared:
 def trained(network: Network, data: Prepared) -> str:
     """Return the digest of what training gives."""
     run = trainer.Trainer(network, data).run(0)
-    return digest(run.history[:, :2], *run.weights.values(), *run.predicted.values())
+    symptoms = np.frombuffer(json.dumps([run.symptoms, run.keras_accuracy]).encode(), np.uint8)
+    return digest(run.history[:, :2], *run.weights.values(), *run.predicted.values(), symptoms)
 
 
 def main() -> None:

@@ -97,7 +97,8 @@ def bits(run: Run) -> list[Any]:
     """Return everything that a run computed, for comparison to the last bit."""
     arrays = [run.history, *run.weights.values(), *run.predicted.values()]
     confidence = run.confidence.tobytes() if run.confidence is not None else None
-    return [run.seed, run.losses, run.scores, confidence, [array.tobytes() for array in arrays]]
+    own = [run.seed, run.losses, run.scores, run.symptoms, run.keras_accuracy]
+    return [*own, confidence, [array.tobytes() for array in arrays]]
 
 
 def params_content() -> dict[str, Any]:

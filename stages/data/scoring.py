@@ -73,3 +73,17 @@ def auc(positive: np.ndarray, ranking: np.ndarray) -> float:
     n_positive = int(np.sum(positive))
     u = float(np.sum(ranks[positive])) - n_positive * (n_positive + 1) / 2
     return u / (n_positive * (len(positive) - n_positive))
+
+
+def keras_accuracy(targets: np.ndarray, outputs: np.ndarray) -> float:
+    """Return what Keras 3 prints as accuracy if a network is compiled with ``metrics=["accuracy"]``.
+
+    `targets` [n] or [n, columns] are those of the loss, `outputs` are [n, units]. Keras chooses by their shapes
+    (`get_metric` in keras/src/trainers/compile_utils.py): binary accuracy, with the threshold 0.5, for one output;
+    otherwise sparse categorical accuracy for one column of targets, and categorical accuracy for several.
+    """
+    columns = targets.reshape(len(targets), -1)
+    if outputs.shape[-1] == 1:
+        return float(np.mean((outputs > 0.5) == columns))
+    actual = columns[:, 0] if columns.shape[1] == 1 else np.argmax(columns, axis=-1)
+    return float(np.mean(np.argmax(outputs, axis=-1) == actual))

@@ -59,19 +59,20 @@ class Programs:
 
         `order` are the rows [most, n] and the place of the short batch [most] of `orders.Epoch`.
 
-        A row has the sum of the losses and the tally of the training examples, of the weights before each step, as
-        `model.fit` counts; then sum of the losses, penalty and tally of the validation split, which has `length` rows.
+        A row has the number of steps before which all losses were finite; the sum of the losses and the tally of the
+        training examples, of the weights before each step, as `model.fit` counts; then sum of the losses, penalty and
+        tally of the validation split, which has `length` rows.
         """
         rows, places = order
 
         def epoch(number: tf.Tensor, done: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            loss, tally = self._epoch(train, rows[number], places[number])
-            row = [loss[tf.newaxis], tally]
+            loss, tally, steps = self._epoch(train, rows[number], places[number])
+            row = [steps[tf.newaxis], loss[tf.newaxis], tally]
             if validation:
                 row += self._validate(validation, length)
             return number + 1, tf.tensor_scatter_nd_update(done, [[number]], [tf.concat(row, axis=0)])
 
-        width = (1 + self.answers.width) + (2 + self.answers.width if validation else 0)
+        width = (2 + self.answers.width) + (2 + self.answers.width if validation else 0)
         nothing = tf.zeros([rows.shape[0], width], tf.float64)
         done: tf.Tensor = tf.while_loop(lambda number, _: number < count, epoch, (tf.constant(0), nothing))[1]
         return done
@@ -92,42 +93,52 @@ class Programs:
         loss, tally = summed(chunk, n_chunks, nothing)
         return [loss[tf.newaxis], tf.cast(self._penalty(), tf.float64)[tf.newaxis], tally]
 
-    def _epoch(self, train: Sequence[tf.Tensor], order: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Pass over the examples in `order`; return the sum of the losses (float64) and the tally."""
+    def _epoch(self, train: Sequence[tf.Tensor], order: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Pass over the examples in `order`.
+
+        Return the sum of the losses, the tally, and the number of steps before which all losses were finite, float64.
+        """
         n_examples = order.shape[0]
         size = min(self.network.batch_size or n_examples, n_examples)
         steps, rest = divmod(n_examples, size)
         for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
             vector.assign(tf.reshape(variable, [-1]))
 
-        def step(*batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weights = [tf.convert_to_tensor(vector) for vector in self._vectors]
             loss, gradients, tally = self._value_and_gradients(weights, *batch)
             self.optimizer.apply(gradients, self._vectors)
-            return tf.cast(loss, tf.float64) * batch[0].shape[0], tally
+            return tf.cast(loss, tf.float64) * batch[0].shape[0], tally, tf.constant(0.0, tf.float64)
 
-        def gathered(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def counted(totals: tuple[tf.Tensor, ...], more: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+            # From the first loss on that is not finite, no sum is. The new sum is left alone, because a further use of
+            # it would change how XLA rounds the loss.
+            loss, tally, steps = added(totals, more)
+            return loss, tally, steps + tf.cast(tf.math.is_finite(totals[0]), tf.float64)
+
+        def gathered(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return step(*(tf.gather(array, rows) for array in train))
 
-        def full(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def full(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return gathered(slice_rows(order, number * size, size))
 
-        def short_at_place(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def short_at_place(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             before = tf.cast(number > place, tf.int32)
-            sums: tuple[tf.Tensor, tf.Tensor] = tf.cond(
+            sums: tuple[tf.Tensor, ...] = tf.cond(
                 number == place, lambda: gathered(order[-rest:]), lambda: full(number - before)
             )
             return sums
 
-        nothing = tf.constant(0.0, tf.float64), tf.zeros([self.answers.width], tf.float64)
+        zero = tf.constant(0.0, tf.float64)
+        nothing: tuple[tf.Tensor, ...] = zero, tf.zeros([self.answers.width], tf.float64), zero
         if size == n_examples == train[0].shape[0]:
-            sums = step(*train)  # the order of a full batch is of no use
+            sums = counted(nothing, step(*train))  # the order of a full batch is of no use
         elif rest and self.network.shuffle == "batches":
-            sums = summed(short_at_place, steps + 1, nothing)
+            sums = summed(short_at_place, steps + 1, nothing, counted)
         else:
-            sums = summed(full, steps, nothing)
+            sums = summed(full, steps, nothing, counted)
             if rest:
-                sums = added(sums, gathered(order[-rest:]))
+                sums = counted(sums, gathered(order[-rest:]))
         for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
             variable.assign(tf.reshape(vector, variable.shape))
         return sums
@@ -161,6 +172,23 @@ class Programs:
         for variable, value in zip(self.model.non_trainable_variables, state, strict=True):
             variable.assign(value)
         return loss, tape.gradient(loss, weights), self.answers.tally(self.answers.read(outputs), labels)
+
+    def next_update(self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor]) -> list[tf.Tensor] | None:
+        """Return what a step of the optimizer would add to `weights`, vectors, and leave its state as it is.
+
+        None if TNC trains the network.
+        """
+        if self.optimizer is None:
+            return None
+        before = [tf.convert_to_tensor(variable) for variable in self.optimizer.variables]
+        for vector, value in zip(self._vectors, weights, strict=True):
+            vector.assign(value)
+        self.optimizer.apply(gradients, self._vectors)
+        updates = [tf.convert_to_tensor(vector) - value for vector, value in zip(self._vectors, weights, strict=True)]
+        changed = [*self.optimizer.variables, *self._vectors]
+        for variable, value in zip(changed, [*before, *weights], strict=True):
+            variable.assign(value)
+        return updates
 
     def _forward(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return losses [n], answers [n, ...], outputs [n, units], and the penalty."""

@@ -17,10 +17,10 @@ from stages.base.processor import SETTINGS
 from stages.config.planned import Configuration
 
 # Raise this number whenever results may change. tests/training/test_arithmetic.py fails if bits change without it.
-ARITHMETIC = 3
+ARITHMETIC = 4
 # Since then, only the bits of networks with one of these layers, losses or optimizers have changed. Empty this set when
 # ARITHMETIC is raised.
-CHANGED = frozenset({"BatchNormalization", "adadelta", "adagrad", "cosine_similarity", "rmsprop"})
+CHANGED: frozenset[str] = frozenset()
 
 LOSSES = (0, 2)  # their columns in a history
 COMPUTING = ("keras", "numpy", "scipy", "tensorflow")
@@ -49,6 +49,11 @@ class Run:
         Names such as ``hidden.kernel`` -> final weights.
     steps : int
         Gradient evaluations.
+    symptoms : mapping
+        ``start``, ``first_epoch``, ``end`` and ``first_not_finite``, in strict JSON, as `results.SymptomsResult` has
+        them.
+    keras_accuracy : dict
+        Split -> what Keras 3 prints as accuracy for the final weights; see `scoring.keras_accuracy`.
     facts : mapping
         What the file of the run says of its origin: key, network, subset, fixes and data_sha256. Empty before it is
         written.
@@ -63,6 +68,8 @@ class Run:
     confidence: np.ndarray | None
     weights: dict[str, np.ndarray]
     steps: int
+    symptoms: Mapping[str, Any] = field(default_factory=dict)
+    keras_accuracy: dict[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -140,6 +147,8 @@ def write(path: Path, run: Run | Refusal, facts: Mapping[str, Any]) -> None:
         "weights": sorted(run.weights),
         "pictures": run.confidence is not None,
         "losses": _finite(run.losses),
+        "symptoms": run.symptoms,
+        "keras_accuracy": run.keras_accuracy,
     }
     members: dict[str, Any] = {"run.json": described, "history": run.history}
     members |= {f"predicted_{split}": predicted for split, predicted in run.predicted.items()}
@@ -189,6 +198,8 @@ def read_any(path: Path) -> Run | Refusal:
                 name.removeprefix("weights/"): array for name, array in members.items() if name.startswith("weights/")
             },
             steps=described["steps"],
+            symptoms=described["symptoms"],
+            keras_accuracy=described["keras_accuracy"],
             facts=facts,
         )
     except (KeyError, TypeError, AttributeError) as error:

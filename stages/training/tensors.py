@@ -18,11 +18,13 @@ def added(totals: Sums, more: Sums) -> Sums:
     return cast(Sums, tf.nest.map_structure(tf.add, totals, more))
 
 
-def summed(body: Callable[[tf.Tensor], Sums], turns: int, sums: Sums) -> Sums:
-    """Return `sums` plus `body(0)`, `body(1)` and so on to `body(turns - 1)`, added one after the other."""
+def summed(
+    body: Callable[[tf.Tensor], Sums], turns: int, sums: Sums, add: Callable[[Sums, Sums], Sums] = added
+) -> Sums:
+    """Return `sums` plus `body(0)`, `body(1)` and so on to `body(turns - 1)`, added one after the other by `add`."""
 
     def turn(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
-        return number + 1, added(sums, body(number))
+        return number + 1, add(sums, body(number))
 
     return cast(Sums, tf.while_loop(lambda number, _: number < turns, turn, (tf.constant(0), sums))[1])
 

@@ -15,9 +15,10 @@ from stages.config.network import Network
 from stages.data import scoring
 from stages.data.prepared import Prepared
 from stages.training import model as models
-from stages.training import orders
+from stages.training import orders, symptoms
 from stages.training.answers import Answers, statistics, targets_of
 from stages.training.keras import plain_errors, tf
+from stages.training.probe import Probe
 from stages.training.products import Dense
 from stages.training.programs import Programs
 from stages.training.roots import BatchNormalization
@@ -59,6 +60,7 @@ class Trainer:
         self.model = models.build_model(network, data.shape, self.known.inputs, LAYERS)
         self.weights = models.weights_of(self.model, network)
         self.programs = Programs(network, self.model, self.answers)
+        self.probe = Probe(self.programs)
 
     @plain_errors
     def configure(self, network: Network) -> None:
@@ -87,6 +89,9 @@ class Trainer:
         train: tuple[Any, ...] = (data.x["train"], targets["train"], data.y["train"])
         weight = self._sample_weight()
         self._train = tuple(map(tensor_of, train if weight is None else (*train, weight)))
+        few = symptoms.rows(len(data.y["train"]))
+        seen = (data.x["train"], targets["train"], *([] if weight is None else [weight]))
+        self._sample = tuple(tensor_of(array[few]) for array in seen)
         self._length = orders.rows_per_epoch(self.network, len(self.labels["train"]))
         self._rows = min(ROWS, max(map(len, self.labels.values())))
         self._targets = targets
@@ -112,16 +117,25 @@ class Trainer:
                 layer.seed_generator.state.assign(dropout_generator.integers(2**31, size=2))
         epochs = orders.epochs(self.network, len(self.labels["train"]), order_generator)
         history: list[Row] = []
+        finite_steps: list[int] = []
+        moments: dict[str, dict[str, Any]] = {}
 
-        def add(row: Row) -> None:
+        def add(row: Row, n_finite: int) -> None:
             history.append(row)
+            finite_steps.append(n_finite)
             on_epoch(len(history))
 
+        def look(moment: str) -> None:
+            moments[moment] = self.probe.measure(self.network, self._sample)
+
         if self.network.by_tnc:
-            self._minimize(self.network.optimizer["max_function_calls"], add)
+            look("start")
+            calls = self.network.optimizer["max_function_calls"]
+            self._minimize(calls, lambda row: add(row, int(math.isfinite(row[0]))))
         else:
-            for row in self._fit(epochs):
-                add(row)
+            for row, n_finite in self._fit(epochs, look):
+                add(row, n_finite)
+        look("end")
         evaluations = {split: self._evaluate(split) for split in self.labels}
         measures = {
             split: scoring.measures(self.data.facts.task, self.labels[split], predicted, self.answers.ranking(outputs))
@@ -138,6 +152,11 @@ class Trainer:
             confidence=self.answers.confidence(evaluations["test"][2], evaluations["test"][1]) if pictures else None,
             weights={name: variable.numpy() for name, variable in self.weights.items()},
             steps=len(history) * self.steps_per_epoch,
+            symptoms=symptoms.of_run(moments, finite_steps, self.steps_per_epoch),
+            keras_accuracy={
+                split: scoring.keras_accuracy(self._targets[split], outputs)
+                for split, (_, _, outputs) in evaluations.items()
+            },
         )
 
     @property
@@ -159,8 +178,12 @@ class Trainer:
         # The exact sum has one value, in whatever order a machine adds.
         return exact_mean(losses) + float(found[0][3]), predicted, outputs
 
-    def _fit(self, examples: Iterator[orders.Epoch]) -> Iterator[Row]:
-        """Train epoch after epoch; yield a row of the history for each."""
+    def _fit(self, examples: Iterator[orders.Epoch], look: Callable[[str], None]) -> Iterator[tuple[Row, int]]:
+        """Train epoch after epoch; yield for each a row of the history and its number of steps before the first
+        one whose loss is not finite.
+
+        `look` is called at the start and after the first epoch.
+        """
         optimizer = self.programs.optimizer
         for variable, value in zip(optimizer.variables, self.programs.start, strict=True):
             variable.assign(value)
@@ -168,19 +191,23 @@ class Trainer:
         if not isinstance(rate, dict) and not self.network.optimizer["decay"]:
             optimizer.learning_rate = rate
         watch = Watch(self.network, self.model, optimizer)
+        look("start")
         epochs, done = self.network.epochs or 0, 0
         most = max(1, min(MOST_EPOCHS, MOST_ORDERS // self._length))
         while done < epochs and not watch.stopped:
-            count = 1 if watch.callbacks else min(most, epochs - done)
+            count = 1 if watch.callbacks or not done else min(most, epochs - done)
             rows, places = np.zeros((most, self._length), np.int32), np.zeros(most, np.int32)
             for number in range(count):
                 rows[number], places[number] = next(examples)
             order = tf.constant(rows), tf.constant(places)
-            sums = self.programs.epochs(order, tf.constant(count), self._train, *self._validation)
-            for row in sums.numpy()[:count]:
-                yield self._row(row)
+            sums = self.programs.epochs(order, tf.constant(count), self._train, *self._validation).numpy()[:count]
+            if not done:
+                look("first_epoch")
+            for of_epoch in sums:
+                row = self._row(of_epoch[1:])
+                yield row, int(of_epoch[0]) - (not math.isfinite(row[0]))
                 done += 1
-                watch.after(done, self._row(row))
+                watch.after(done, row)
         watch.end()
 
     def _stacked(self) -> tuple[list[tf.Tensor], tf.Tensor]:

@@ -84,6 +84,7 @@ def test_no_network_has_estimates(name: str) -> None:
     order = tf.constant(np.arange(44, dtype=np.int32)[np.newaxis]), tf.constant([2])
     inputs = order, tf.constant(1), trainer._train, *trainer._validation
     assert "rsqrt(" not in optimized(trainer.programs.epochs, *inputs)
+    assert "rsqrt(" not in optimized(trainer.probe.program, *trainer._sample)
 
 
 def test_our_batch_normalization_answers_as_that_of_keras() -> None:

@@ -27,12 +27,14 @@ RUN = Run(
     confidence=np.linspace(0, 1, 5, dtype=np.float32),
     weights={"output.kernel": np.eye(3, dtype=np.float32), "output.bias": np.zeros(3, np.float32)},
     steps=12,
+    symptoms={"start": {"layers": [], "spread": None}, "first_epoch": None, "end": {}, "first_not_finite": 7},
+    keras_accuracy={"train": 0.4, "validation": 0.3, "test": 0.25},
 )
 FACTS = runs.facts_of(configuration(fixes=("adam",)), 3, "d" * 64)
 
 
 def assert_equal(first: Run, second: Run) -> None:
-    for name in ("seed", "scores", "measures", "steps", "facts"):
+    for name in ("seed", "scores", "measures", "steps", "symptoms", "keras_accuracy", "facts"):
         assert getattr(first, name) == getattr(second, name)
     np.testing.assert_equal(first.losses, second.losses)
     for arrays, others in ((first.predicted, second.predicted), (first.weights, second.weights)):
@@ -128,7 +130,7 @@ def test_an_archive_that_lacks_a_part_of_a_run_is_refused(path: Path) -> None:
     members = files.read_archive(path)
     described = members["run.json"]
     others: list[dict[str, Any]] = [{k: v for k, v in members.items() if k != lacking} for lacking in members]
-    for lacking in ("key", "seed", "steps", "scores", "measures", "losses"):
+    for lacking in ("key", "seed", "steps", "scores", "measures", "losses", "symptoms", "keras_accuracy"):
         others.append(members | {"run.json": {k: v for k, v in described.items() if k != lacking}})
     for other in (*others, members | {"run.json": []}, members | {"history": np.zeros(4)}):
         assert refused(path, files.archive_bytes(other)), other.keys()
