@@ -19,6 +19,7 @@ from stages.analysis.results import (
     RepairResult,
     VariantResult,
 )
+from stages.analysis.symptoms import symptoms_result
 from stages.config.planned import PlannedCase, PlannedPoint, PlannedVariant
 from stages.config.schema import SCORES, Baseline
 from stages.data.prepared import Prepared
@@ -71,6 +72,11 @@ def variant_result(
             }
             for split in splits
         },
+        keras_accuracy={
+            split: intervals.figure({run.seed: run.keras_accuracy[split] for run in runs})
+            for split in runs[0].keras_accuracy
+        },
+        symptoms=symptoms_result(runs),
         final_loss=intervals.figure({run.seed: float(run.history[-1, 0]) for run in runs}),
         gain={}
         if variant.subset

@@ -1,8 +1,10 @@
 """CaseResult -> parameters, metrics, tags and artifacts of the runs in MLflow. Without MLflow.
 
-Metrics named ``epoch/...`` are curves with a step per epoch, ``interval/...`` are the bounds beside a mean, and
-``recall/<class>`` is the share of a class's test examples that are answered correctly. All others are figures of the
-final weights. MLflow has no form for a value that is not finite: it is left out and named in the tag ``not_finite``.
+Metrics named ``epoch/...`` are curves with a step per epoch, ``interval/...`` are the bounds beside a mean,
+``recall/<class>`` is the share of a class's test examples that are answered correctly,
+``symptom/<moment>/<layer>/<name>`` is a symptom of a layer, and ``symptom/<moment>/<name>`` is one of the outputs. All
+others are figures of the final weights. MLflow has no form for a value that is not finite: it is left out and named in
+the tag ``not_finite``.
 """
 
 import json
@@ -65,6 +67,7 @@ def named_figures(measured: VariantResult | BaselineResult, score: str) -> dict[
     named |= {f"{split}_loss": loss for split, loss in measured.losses.items()}
     if isinstance(measured, VariantResult):
         named |= {"gain" if split == "test" else f"{split}_gain": gain for split, gain in measured.gain.items()}
+        named |= {f"{split}_keras_accuracy": figure for split, figure in measured.keras_accuracy.items()}
         named["final_loss"] = measured.final_loss
     # MLflow's page lists metrics in the order in which they were logged.
     first = ("gain", f"test_{score}", "train_gain", f"train_{score}", f"validation_{score}")
@@ -83,6 +86,23 @@ def summary(measured: VariantResult | BaselineResult, score: str) -> list[MaybeM
     ]
     recall = [(f"recall/{label}", share, 0) for label, share in enumerate(measured.recall) if share is not None]
     return [*((name, figure.mean, 0) for name, figure in figures.items()), *bounds, *recall]
+
+
+def symptoms(measured: VariantResult) -> list[MaybeMetric]:
+    """Return the symptoms of a variant that have a value."""
+    moments: dict[str, Any] = measured.symptoms.model_dump() if measured.symptoms else {}
+    first = moments.pop("first_not_finite", None)
+    metrics: list[MaybeMetric] = [] if first is None else [("symptom/first_not_finite", first, 0)]
+    for moment, found in moments.items():
+        outputs = {"": found} if found else {}
+        layers = {f"{layer.pop('name')}/": layer for layer in outputs.get("", {}).pop("layers", ())}
+        metrics += [
+            (f"symptom/{moment}/{part}{name}", value, 0)
+            for part, values in (outputs | layers).items()
+            for name, value in values.items()
+            if value is not None
+        ]
+    return metrics
 
 
 def question(result: CaseResult) -> str:
@@ -123,6 +143,7 @@ def variant_content(
         *summary(variant, result.score),
         ("diverged", variant.diverged, 0),
         ("steps", variant.steps, 0),
+        *symptoms(variant),
     ]
     metrics += [(f"answers/{label}", n, 0) for label, n in (variant.answers or {}).items()]
     metrics += [(f"epoch/{figure}", mean, int(epoch)) for figure, mean, epoch in rows]
