@@ -193,6 +193,34 @@ def balance(data: Prepared) -> tuple[float, ...]:
     return tuple(int(count) / len(labels) for count in counts)
 
 
+def data_result(data: Prepared) -> DataResult:
+    """Return what a result says of the prepared data."""
+    facts, given = data.facts, data.given("train")
+    places = [float(place) for place in range(data.n_classes)]
+    return DataResult(
+        sha256=data.sha256,
+        rows={split: len(labels) for split, labels in data.y.items()},
+        features=math.prod(data.shape),
+        classes=tuple(facts.classes),
+        inputs=None if facts.features is None else tuple(facts.features),
+        balance=balance(data),
+        axis=scores.axis(facts),
+        pictures=data.side is not None,
+        arrays={
+            f"{kind}_{split}": scores.digest(array)
+            for kind, arrays in (("x", data.x), ("y", data.y))
+            for split, array in arrays.items()
+        },
+        members=(
+            *(f"raw_{split}" for split in data.raw),
+            *(() if data.sample_weight is None else ("sample_weight",)),
+            *(f"weights/{name}" for name in data.first_weights),
+        ),
+        target_shape=given.shape[1:],
+        numbered=facts.values is None or facts.values == places,
+    )
+
+
 def fixed_variant(case: PlannedCase) -> str:
     """Return the variant that stands for the repaired network: ``fixed``, else the first of those with most fixes."""
     whole = {variant.name: variant for variant in case.variants if not variant.subset}
@@ -228,7 +256,6 @@ def case_result(
     }
     asked = [searched.points(search, runs, refused, case.variants) for search in searches]
     fitted = tuple(baseline_result(name, *baselines[name], data) for name in case.baselines)
-    shape = data.x["train"].shape
     return CaseResult(
         case=case.name,
         title=case.title,
@@ -237,21 +264,7 @@ def case_result(
         judged_by=split,
         keras=case.keras,
         seeds=case.seeds,
-        data=DataResult(
-            sha256=data.sha256,
-            rows={split: len(labels) for split, labels in data.y.items()},
-            features=math.prod(shape[1:]),
-            classes=tuple(data.facts.classes),
-            inputs=None if data.facts.features is None else tuple(data.facts.features),
-            balance=balance(data),
-            axis=scores.axis(data.facts),
-            pictures=data.side is not None,
-            arrays={
-                f"{kind}_{split}": scores.digest(array)
-                for kind, arrays in (("x", data.x), ("y", data.y))
-                for split, array in arrays.items()
-            },
-        ),
+        data=data_result(data),
         as_posted=case.as_posted.brief(),
         fixes=tuple(
             FixResult(

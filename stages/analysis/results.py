@@ -35,7 +35,9 @@ class DataResult(Result):
 
     `classes` are the names of the classes, labels or targets, `inputs` those of the inputs where they have any.
     `balance` has the share of each class among the training examples. `axis` names the rows and columns of confusion
-    counts: the classes, no and yes for labels, or tenths of the measured values.
+    counts: the classes, no and yes for labels, or tenths of the measured values. `members` are the further arrays of
+    the prepared file, such as raw_train and sample_weight, `target_shape` is the shape of what that file has as the
+    target of an example, and `numbered` says that it has 0, 1, 2, ... for the classes.
     """
 
     sha256: str
@@ -47,6 +49,9 @@ class DataResult(Result):
     axis: tuple[str, ...]
     pictures: bool
     arrays: dict[str, ArrayDigest]
+    members: tuple[str, ...] = ()
+    target_shape: tuple[int, ...] = ()
+    numbered: bool = True
 
 
 class FixResult(Result):

@@ -1,0 +1,225 @@
+"""The answer of a case in words and in lines of code, for the terminal and for the report's first screen."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stages.analysis import findings
+from stages.analysis.results import CaseResult, Estimate, RepairResult
+from stages.base import files
+from stages.base.errors import UserError
+from stages.config.network import WHEN
+from stages.page import keras_code
+from stages.page.keras_data import CaseData
+from stages.page.numbers import LOWEST, percent, points, spelled, typeset
+from stages.page.words import label
+
+
+@dataclass(frozen=True)
+class FixWorth:
+    """A fix of a repair, with its reason, and the score that is lost without it."""
+
+    name: str
+    why: str
+    source: str | None
+    worth: Estimate | None
+
+
+@dataclass(frozen=True)
+class OtherRepair:
+    """Another smallest repair, its score, and the share of fresh seeds in which it repairs."""
+
+    fixes: tuple[str, ...]
+    score: Estimate
+    repaired: float
+    n_seeds: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a case under a condition.
+
+    Attributes
+    ----------
+    sentence : str
+        The answer, with the score before and after.
+    label : str
+        The score in words, such as ``test accuracy``; `split` is its split.
+    before, after : Estimate
+        The score as posted and repaired, `after` None if no repair was found.
+    diff : tuple of str
+        The lines of the posted script that change, each with ``- `` or ``+ ``; empty if no repair was found.
+    posted, repaired : str
+        The whole scripts; `repaired` is empty if no repair was found.
+    fixes : tuple of FixWorth
+        The fixes of the repair, the most valuable first.
+    seeds : str
+        In how many of the fresh seeds it repairs, in words.
+    others : tuple of OtherRepair
+        Other smallest repairs, the best first.
+    equivalents : tuple of tuple of str
+        Groups of fixes that stand for each other in a repair.
+    idle, harmful, untried : tuple of str
+        Fixes that do nothing alone, that lower the score, and that were not tried.
+    tried : str
+        What was trained, in words.
+    misleading, warnings : tuple of str
+        Sentences about numbers that mislead, and about data that no fix repairs.
+    otherwise : tuple of str
+        A sentence per other condition of the case whose answer differs.
+    """
+
+    keras: str
+    split: str
+    label: str
+    sentence: str
+    before: Estimate
+    after: Estimate | None
+    diff: tuple[str, ...]
+    posted: str
+    repaired: str
+    fixes: tuple[FixWorth, ...]
+    seeds: str
+    others: tuple[OtherRepair, ...]
+    equivalents: tuple[tuple[str, ...], ...]
+    idle: tuple[str, ...]
+    harmful: tuple[str, ...]
+    untried: tuple[str, ...]
+    tried: str
+    misleading: tuple[str, ...]
+    warnings: tuple[str, ...]
+    otherwise: tuple[str, ...]
+
+
+def today_first(conditions: Sequence[str]) -> list[str]:
+    """Return conditions, today's Keras first."""
+    return sorted(conditions, key=float, reverse=True)
+
+
+def answer_view(result: CaseResult, keras: str) -> Answer:
+    """Return the answer of a case under the condition `keras`.
+
+    Raises
+    ------
+    UserError
+        If the result is older than repairs.
+    """
+    if keras not in result.repairs:
+        path = files.result_path(result.case)
+        raise UserError(f"{path}: repairs: no Keras {keras}; expected those of each condition; run dvc repro")
+    repairs = result.repairs[keras]
+    best = repairs[0] if repairs else None
+    case, split = CaseData.of(result), result.judged_by
+    as_posted = result.variant("as_posted", keras)
+    before, after = as_posted.scores[split], best.scores[split] if best else None
+    idle, harmful, untried = _by_effect(result, keras)
+    return Answer(
+        keras=keras,
+        split=split,
+        label=label(result, split),
+        sentence=_sentence(result, keras, best, before),
+        before=before,
+        after=after,
+        diff=tuple(keras_code.diff(result.as_posted, best.network, case)) if best else (),
+        posted=keras_code.script(result.as_posted, case),
+        repaired=keras_code.script(best.network, case) if best else "",
+        fixes=_worths(result, best) if best else (),
+        seeds=_in_seeds(best) if best else "",
+        others=tuple(
+            OtherRepair(each.fixes, each.scores[split], each.repaired, len(each.seeds)) for each in repairs[1:]
+        ),
+        equivalents=result.search[keras].equivalents if keras in result.search else (),
+        idle=idle,
+        harmful=harmful,
+        untried=untried,
+        tried=_tried(result, keras),
+        misleading=tuple(remark.text for remark in result.misleading),
+        warnings=tuple(remark.text for remark in result.warnings),
+        otherwise=tuple(
+            line for other in today_first(result.keras) if other != keras for line in _otherwise(result, other, best)
+        ),
+    )
+
+
+def score_text(result: CaseResult, value: float | None) -> str:
+    """Return a score as a reader takes it: an accuracy in percent, R² as a number."""
+    if result.score == "accuracy":
+        return percent(value)
+    if value is not None and value < LOWEST:
+        return f"below {typeset(LOWEST, '.0f')}"
+    return typeset(value, ".3f")
+
+
+def change_text(result: CaseResult, value: Estimate | None) -> str:
+    """Return a difference of scores with its interval: points of accuracy, or R²."""
+    if value is None or value.mean is None:
+        return "not known"
+    shown = [points(each) if result.score == "accuracy" else typeset(each, "+.3f") for each in _ends(value)]
+    unit = " points" if result.score == "accuracy" else ""
+    return f"{shown[0]}{unit}" + (f" ({shown[1]} to {shown[2]})" if len(shown) > 1 else "")
+
+
+def _ends(value: Estimate) -> list[float]:
+    ends = [value.mean, value.low, value.high] if value.low is not None else [value.mean]
+    return [each for each in ends if each is not None]
+
+
+def _sentence(result: CaseResult, keras: str, best: RepairResult | None, before: Estimate) -> str:
+    """Return the answer in one sentence."""
+    name, when = label(result, result.judged_by), f" {WHEN[keras]}" if len(result.keras) > 1 else ""
+    start = score_text(result, before.mean)
+    if best is None:
+        return f"No tried combination of the fixes repairs the network{when}; its {name} stays at {start}."
+    if not best.fixes:
+        return f"The network needs no repair{when}: its {name} is {start}, and no tried combination is better."
+    count = len(best.fixes)
+    change = f"{spelled(count)} change{'' if count == 1 else 's'} repair{'s' if count == 1 else ''} the network{when}"
+    return f"{change}: the {name} goes from {start} to {score_text(result, best.scores[result.judged_by].mean)}."
+
+
+def _worths(result: CaseResult, best: RepairResult) -> tuple[FixWorth, ...]:
+    known = {fix.name: fix for fix in result.fixes}
+    rows = [FixWorth(name, known[name].why, known[name].source, best.worth.get(name)) for name in best.fixes]
+    return tuple(sorted(rows, key=lambda row: -((row.worth and row.worth.mean) or 0.0)))
+
+
+def _in_seeds(repair: RepairResult) -> str:
+    """Return in how many seeds a repair reaches the threshold."""
+    return f"in {round(repair.repaired * len(repair.seeds))} of {len(repair.seeds)} fresh seeds"
+
+
+def _by_effect(result: CaseResult, keras: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the fixes that do nothing alone, that lower the score, and that were not tried."""
+    if keras in result.search:
+        found = result.search[keras]
+        return found.idle, found.harmful, found.untried
+    if keras in result.effects and result.judged_by in result.effects[keras]:
+        measured = findings.find(result, keras, result.judged_by)
+        return tuple(measured.idle), tuple(measured.harmful), ()
+    return (), (), ()
+
+
+def _tried(result: CaseResult, keras: str) -> str:
+    """Return what was trained to find the repairs."""
+    n_fixes = f"{len(result.fixes)} fix{'' if len(result.fixes) == 1 else 'es'}"
+    if keras not in result.search:
+        count = len(result.points_of(keras))
+        return f"all {count} combinations of {n_fixes}, with {len(result.seeds)} seeds each"
+    found = result.search[keras]
+    chance = f"{math.ceil(1000 * found.error_rate) / 10:g}%"
+    return (
+        f"{found.points} combinations of {n_fixes} in {found.trainings} trainings; "
+        f"a combination as good as the best is missed with a probability of at most {chance}"
+    )
+
+
+def _otherwise(result: CaseResult, keras: str, best: RepairResult | None) -> list[str]:
+    """Return a sentence about the condition `keras` if its answer is another one."""
+    repairs = result.repairs.get(keras, ())
+    if [each.fixes for each in repairs[:1]] == ([best.fixes] if best else []):
+        return []
+    before = result.variant("as_posted", keras).scores[result.judged_by]
+    sentence = _sentence(result, keras, repairs[0] if repairs else None, before)
+    if repairs and repairs[0].fixes:
+        sentence = f"{sentence.removesuffix('.')}: {', '.join(repairs[0].fixes)}."
+    return [sentence]
