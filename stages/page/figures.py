@@ -3,6 +3,7 @@
 import io
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -12,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.analysis.intervals import CONFIDENCE
-from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
+from stages.analysis.path import path_to_repair
+from stages.analysis.results import BaselineResult, CaseResult, Effects, Estimate, VariantResult
 from stages.config.network import WHEN
 from stages.page.words import SCORES, label
 
@@ -38,6 +40,7 @@ ROW = 0.36
 # Of a confusion matrix with names and numbers in it.
 MOST_CLASSES = 30
 TITLE_WIDTH = 52
+LABEL_WIDTH = 24
 
 
 def png(figure: Figure) -> bytes:
@@ -125,15 +128,30 @@ def shapley(title: str, effects: Effects) -> bytes:
     return png(figure)
 
 
+def _steps(result: CaseResult, keras: str) -> list[tuple[str, Estimate]]:
+    """Return the rows of a waterfall, as posted first: a label and the score after the step.
+
+    They are the greedy path to all fixes or, if the fixes are searched, the path to the repair.
+    """
+    if keras in result.effects:
+        effects = result.effects[keras][result.judged_by]
+        greedy = [(f"+ {step.fix}", step.score) for step in effects.greedy_path]
+        return [("as posted", effects.as_posted), *greedy]
+    return [
+        ("\n".join(textwrap.wrap(f"+ {', '.join(step.added)}", LABEL_WIDTH, max_lines=2, placeholder=" …")), step.score)
+        if step.added
+        else ("as posted", step.score)
+        for step in path_to_repair(result, keras)
+    ]
+
+
 def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
-    """Draw one row per step of the greedy path: the score after the step, with its interval."""
-    effects = result.effects[keras][result.judged_by]
-    rows = [("as posted", 0.0, effects.as_posted, GREY)]
-    before = effects.as_posted.mean or 0.0
-    for step in effects.greedy_path:
-        color = BLUE if (step.step.mean or 0) >= 0 else ORANGE
-        rows.append((f"+ {step.fix}", before, step.score, color))
-        before = step.score.mean or 0.0
+    """Draw one row per step: the score after the step, with its interval."""
+    steps = _steps(result, keras)
+    rows = [(steps[0][0], 0.0, steps[0][1], GREY)]
+    for (_, before), (name, score) in pairwise(steps):
+        start = before.mean or 0.0
+        rows.append((name, start, score, BLUE if (score.mean or 0.0) >= start else ORANGE))
     for row, (name, start, score, color) in enumerate(rows):
         end = score.mean or 0.0
         axes.barh(row, end - start, left=start, height=0.62, color=color)
@@ -151,7 +169,7 @@ def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
         axes.text(-0.02, row, name, va="center", ha="right", fontsize=9, color=INK)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.45, -0.55), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set_xticklabels(["0", "25", "50", "75", "100%"], fontsize=8)
-    interval = "" if effects.as_posted.low is None else f": mean over seeds, {CONFIDENCE:.0%} interval"
+    interval = "" if steps[0][1].low is None else f": mean over seeds, {CONFIDENCE:.0%} interval"
     axes.set_xlabel(label(result, result.judged_by) + interval, fontsize=8.5)
     axes.grid(axis="x", color=LINE, lw=0.8)
     axes.set_axisbelow(True)
@@ -163,19 +181,23 @@ def _waterfall(axes: Axes, result: CaseResult, keras: str) -> None:
 
 
 def waterfall(results: Sequence[CaseResult], keras: str | None = None) -> bytes:
-    """Return an SVG of the way from as posted to all fixes, with equal bytes on every machine.
+    """Return an SVG of the way from as posted to all fixes or, for searched fixes, to the repair.
 
     It has a column per case, and a row per condition or one for `keras`. Its background is white, so that it can be
-    read on a dark page too.
+    read on a dark page too. Its bytes are equal on every machine.
     """
     columns = [result.keras if keras is None else (keras,) for result in results]
     n_rows = max(map(len, columns))
-    row_height = 1.15 + ROW * (max(len(result.fixes) for result in results) + 1)
+    n_steps = [
+        max(len(_steps(result, keras)) for keras in conditions)
+        for result, conditions in zip(results, columns, strict=True)
+    ]
+    row_height = 1.15 + ROW * max(n_steps)
     with mpl.rc_context(SVG_SETTINGS):
         figure = Figure(figsize=(5.2 * len(results), row_height * n_rows), facecolor="white")
         grid = figure.subplots(n_rows, len(results), squeeze=False)
         for column, (result, conditions) in enumerate(zip(results, columns, strict=True)):
-            height = ROW * (len(result.fixes) + 1) / figure.get_figheight()
+            height = ROW * n_steps[column] / figure.get_figheight()
             for row, axes in enumerate(grid[:, column]):
                 if row >= len(conditions):
                     axes.set_axis_off()
@@ -195,6 +217,8 @@ def tracked(
 
     `curves` are the rows of reports/curves/<case>.csv.
     """
+    if isinstance(measured, str) and measured not in result.effects:
+        return {"figures/path_to_repair.svg": waterfall([result], measured)}
     if isinstance(measured, str):
         effects = result.effects[measured][result.judged_by]
         kind = "Shapley values" if effects.complete else "Main effects"

@@ -16,8 +16,9 @@ from stages.analysis.results import CaseResult, Estimate, VariantResult
 from stages.config.network import WHEN
 from stages.config.schema import FLOOR
 from stages.data.mnist import DIGESTS
-from stages.page import charts, images
+from stages.page import charts, images, repairs
 from stages.page.numbers import SCORE_AXIS, axis_of, code, number, percent, points, shade, spelled
+from stages.page.symptoms import magnitude, share
 from stages.page.words import label, split_word
 from stages.training.runs import figures
 
@@ -157,15 +158,21 @@ def network_view(result: CaseResult, variant: VariantResult, pictures: Mapping[s
 
 def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
     """Return what the page shows of a case under the condition `keras`."""
-    splits = (result.judged_by, *(split for split in result.effects[keras] if split != result.judged_by))
+    points = sorted(result.points_of(keras).values(), key=lambda point: -findings.mean(point, result.judged_by))
+    splits = (result.judged_by, *(split for split in points[0].scores if split != result.judged_by))
+    # A search has no effects.
+    measured = keras in result.effects
     return {
         "keras": keras,
         "when": WHEN[keras],
         "floor": floor(result, keras),
-        "attributions": [attribution(result, keras, split) for split in splits],
-        "advice": findings.advice(result, keras, result.judged_by),
+        "answer": repairs.condition_answer(result, keras),
+        "attributions": [attribution(result, keras, split) for split in splits] if measured else [],
+        "advice": findings.advice(result, keras, result.judged_by) if measured else None,
         "refused": [point for point in result.refused if point.keras == keras],
-        "points": sorted(result.points_of(keras).values(), key=lambda point: -findings.mean(point, result.judged_by)),
+        "splits": splits,
+        "points": points,
+        "intervals": any(point.scores[result.judged_by].low is not None for point in points),
     }
 
 
@@ -185,6 +192,9 @@ def case_view(result: CaseResult, curves: pd.DataFrame, pictures: Mapping[str, n
         "name": result.case,
         "split": result.judged_by,
         "posted": settings.flat(result.as_posted),
+        "searched": bool(result.search),
+        "repaired": any(result.repairs.values()),
+        "printed": repairs.printed(result),
         "conditions": [condition_view(result, keras) for keras in result.keras],
         "axis": result.data.axis,
         "gains": list(result.variant("as_posted", result.keras[0]).gain),
@@ -222,7 +232,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (percent, points, number, code, shade, spelled, split_word):
+    for function in (percent, points, number, code, shade, share, magnitude, spelled, split_word):
         environment.filters[function.__name__] = function
     cases = [case_view(result, curves[result.case], pictures[result.case]) for result in results]
     runtime = get_runtime()
