@@ -24,10 +24,14 @@ CHARTS = "&compareRunsMode=CHART"
 def pictures(
     result: "CaseResult", measured: "VariantResult | BaselineResult | str", curves: "pd.DataFrame"
 ) -> dict[str, bytes]:
-    """Return the pictures of a variant, of a baseline, or of the case under a condition, as bytes by path."""
-    from stages.page import figures  # imports Matplotlib, which takes 0.3 s
+    """Return the pictures of a variant or of a baseline, or those of the case under a condition with its answer.
 
-    return figures.tracked(result, measured, curves)
+    They are bytes by path.
+    """
+    from stages.page import figures, repairs  # figures imports Matplotlib, which takes 0.3 s
+
+    answer = repairs.tracked(result, measured) if isinstance(measured, str) and measured in result.repairs else {}
+    return figures.tracked(result, measured, curves) | answer
 
 
 def show_places(where: Place, experiments: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from stages.analysis.path import end_of, path_to_repair
 from stages.analysis.results import CaseResult, Estimate, FixResult, RepairResult, SearchResult
-from stages.page.answer_view import answer_view
+from stages.page.answer_view import answer_view, change_text
 from stages.page.numbers import axis_of
 from stages.page.symptoms import symptoms_view
 from stages.page.words import label
@@ -71,3 +71,19 @@ def condition_answer(result: CaseResult, keras: str) -> dict[str, Any]:
         "search": search_view(result, search) if search else None,
         "symptoms": symptoms_view(result, keras),
     }
+
+
+def tracked(result: CaseResult, keras: str) -> dict[str, bytes]:
+    """Return the answer under the condition `keras` as files by path: in words, as a diff, and as whole scripts.
+
+    The first line of answer.txt is the answer in one sentence.
+    """
+    answer = answer_view(result, keras)
+    lines = [answer.sentence]
+    if answer.after:
+        lines += ["", f"The changes repair the network {answer.seeds}. Without a change, this much is lost:"]
+        lines += [f"  {fix.name}: {change_text(result, fix.worth)}. {fix.why}" for fix in answer.fixes]
+    lines += ["", f"Trained were {answer.tried}.", *answer.otherwise, *answer.misleading, *answer.warnings]
+    texts = {"answer.txt": "\n".join(lines), "as_posted.py": answer.posted.rstrip()}
+    texts |= {"repair.diff": "\n".join(answer.diff), "repaired.py": answer.repaired.rstrip()} if answer.after else {}
+    return {path: f"{text}\n".encode() for path, text in texts.items()}

@@ -88,9 +88,7 @@ def of_outputs(symptoms: Symptoms) -> str:
 def table(symptoms: SymptomsResult) -> list[dict[str, Any]]:
     """Return a group of rows per moment: a row per layer, and the symptoms of the outputs in a few words."""
     moments = ((words, getattr(symptoms, moment)) for moment, words in MOMENTS.items())
-    return [
-        {"moment": words, "layers": each.layers, "outputs": of_outputs(each)} for words, each in moments if each
-    ]
+    return [{"moment": words, "layers": each.layers, "outputs": of_outputs(each)} for words, each in moments if each]
 
 
 def symptoms_view(result: CaseResult, keras: str) -> dict[str, Any] | None:

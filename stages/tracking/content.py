@@ -195,54 +195,6 @@ def baseline_content(result: CaseResult, baseline: BaselineResult, pictures: Map
     return Content(params, metrics, {DESCRIPTION: text, **tags}, pictures)
 
 
-def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes]) -> Content:
-    """Return the run of a case under a condition: its points, effects, smallest sets and published numbers.
-
-    A metric ``<split>.<effect>/<fix>`` is an effect of a fix; the split by which the case is judged comes first.
-    """
-    measured, points = result.effects[keras], result.points_of(keras).values()
-    published = result.published_under(keras)
-    splits = sorted(measured, key=lambda split: (split != result.judged_by, split))
-    effects = [
-        (split, fix, effect, estimate)
-        for split in splits
-        for fix, of_fix in measured[split].fixes.items()
-        for effect, estimate in of_fix
-        if estimate is not None
-    ]
-    agreeing = sum(row.agrees for row in published)
-    metrics, tags = finite(
-        [
-            *((f"{split}.full_gain", measured[split].full_gain.mean, 0) for split in splits),
-            *((f"{split}.{effect}/{fix}", estimate.mean, 0) for split, fix, effect, estimate in effects),
-            ("published", len(published), 0),
-            ("published_agreeing", agreeing, 0),
-        ]
-    )
-    smallest = measured[result.judged_by].smallest_sets if result.judged_by in measured else ()
-    sets = " or ".join(" + ".join(names) or "as posted" for names in smallest) or "none"
-    tags[DESCRIPTION] = (
-        f"{len(points)} combinations of {len(result.fixes)} fixes, with the losses of Keras {keras}. "
-        f"Smallest sets that reach 95% of the full gain on {result.judged_by}: {sets}.\n\n{question(result)}"
-    )
-    tables = {
-        "points.json": _columns(
-            {"fixes": " + ".join(point.fixes) or "as posted", "variants": ", ".join(point.variants)}
-            | {f"{split}_{result.score}": score.mean for split, score in point.scores.items()}
-            | {"diverged": point.diverged}
-            for point in points
-        ),
-        "effects.json": _columns(
-            {"split": split, "fix": fix, "effect": effect, "mean": value.mean, "low": value.low, "high": value.high}
-            for split, fix, effect, value in effects
-        ),
-        "published.json": _columns(row.model_dump(mode="json") for row in published),
-    }
-    params = {"case": result.case, "keras": keras, "judged_by": result.judged_by}
-    params["fixes"] = ", ".join(fix.name for fix in result.fixes)
-    return Content(params, metrics, tags, pictures, {path: table for path, table in tables.items() if table})
-
-
 def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the tags of the experiment of a case: its question, and the saved views of its runs by name.
 
@@ -264,9 +216,3 @@ def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) 
         }
         tags[f"mlflow.sharedViewState.{key}"] = json.dumps(shared)
     return tags
-
-
-def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows with equal keys as columns, {} without rows."""
-    listed = list(rows)
-    return {name: [row[name] for row in listed] for name in listed[0]} if listed else {}

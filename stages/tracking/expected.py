@@ -6,11 +6,12 @@ sources and commits describe a result and are not part of its key.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stages.analysis.results import CaseResult
+from stages.analysis.results import CaseResult, VariantResult
 from stages.config.network import label
 from stages.tracking.place import LAYOUT
 
@@ -88,10 +89,13 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
             result.seeds,
             [(fix.name, fix.changes) for fix in result.fixes],
             [
-                point.model_dump(mode="json", include={"fixes", "scores", "diverged"})
+                point.model_dump(mode="json", include={"fixes", "scores", "diverged", "seeds"})
                 for point in result.points_of(keras).values()
             ],
-            {split: effects.model_dump(mode="json") for split, effects in result.effects[keras].items()},
+            {split: effects.model_dump(mode="json") for split, effects in result.effects.get(keras, {}).items()},
+            [repair.model_dump(mode="json") for repair in result.repairs.get(keras, ())],
+            keras in result.search and result.search[keras].model_dump(mode="json"),
+            [remark.model_dump() for remark in (*result.misleading, *result.warnings)],
             [row.model_dump(mode="json", exclude={"source"}) for row in result.published_under(keras)],
         ]
         runs.append(ExpectedRun("fixes", case, name, content_key("fixes", case, name, shown, data), keras=keras))
@@ -104,7 +108,7 @@ def best_split(result: CaseResult) -> str:
 
 
 def best_run(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedRun | None:
-    """Return the run whose weights should be the champion of a case: the first seed of the best variant.
+    """Return the run whose weights should be the champion of a case: a seed of the best variant.
 
     The best variant has the best mean score on the test split or, without one, on the split by which the case is
     judged. A variant that diverged, or that is of a part of the data, is not eligible. Of equals the first wins. None
@@ -118,8 +122,19 @@ def best_run(result: CaseResult, runs: Iterable[ExpectedRun]) -> ExpectedRun | N
     }
     if not scores:
         return None
-    best = ("seed", result.case, max(scores, key=lambda name: scores[name]))
-    return next(run for run in runs if (run.kind, run.case, run.name) == best)
+    best = result.labelled(max(scores, key=lambda name: scores[name]))
+    wanted = ("seed", result.case, best.label, first_seed(result, best))
+    return next(run for run in runs if (run.kind, run.case, run.name, run.seed) == wanted)
+
+
+def first_seed(result: CaseResult, variant: VariantResult) -> int:
+    """Return the first seed of `variant` that reaches the threshold of the repair that it is, else its first seed."""
+    repairs = result.repairs.get(variant.keras, ()) if not variant.set else ()
+    threshold = next((repair.threshold for repair in repairs if repair.fixes == variant.fixes), None)
+    scores = variant.scores[result.judged_by].per_seed
+    reached = {seed: score for seed, score in scores.items() if score is not None}
+    repairing = (seed for seed in variant.seeds if threshold is not None and reached.get(seed, -math.inf) >= threshold)
+    return next(repairing, variant.seeds[0])
 
 
 def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun]) -> Changes:

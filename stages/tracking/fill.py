@@ -16,7 +16,7 @@ from stages.config import load
 from stages.config.data import OwnData
 from stages.config.network import Network
 from stages.data import prepared
-from stages.tracking import champion, content, expected
+from stages.tracking import champion, content, expected, fixes
 from stages.tracking.content import Content
 from stages.tracking.expected import Changes, ExpectedRun
 from stages.tracking.moved import displaced, rebuild
@@ -63,7 +63,7 @@ class Reader:
         """Return the content of `run`."""
         result = self.result
         if run.kind == "fixes":
-            return content.fixes_content(result, run.keras, self.draw(result, run.keras, self.curves))
+            return fixes.fixes_content(result, run.keras, self.draw(result, run.keras, self.curves))
         if run.kind == "baseline":
             baseline = next(baseline for baseline in result.baselines if baseline.name == run.name)
             return content.baseline_content(result, baseline, self.draw(result, baseline, self.curves))

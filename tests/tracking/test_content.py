@@ -11,7 +11,7 @@ import pytest
 from stages.analysis import results
 from stages.analysis.results import CaseResult
 from stages.base import files
-from stages.tracking import content, fill
+from stages.tracking import content, fill, fixes
 from stages.training import runs
 from tracking import sample
 
@@ -60,7 +60,7 @@ def test_a_variant_says_what_it_changes(result: CaseResult) -> None:
 
 
 def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result: CaseResult) -> None:
-    shown = content.fixes_content(result, "3", {})
+    shown = fixes.fixes_content(result, "3", {})
     metrics = {name: value for name, value, _ in shown.metrics}
     for split, effects in result.effects["3"].items():
         for fix, of_fix in effects.fixes.items():
@@ -110,12 +110,12 @@ def test_the_metrics_and_views_of_a_regression_are_of_r2() -> None:
     texts = content.experiment_tags(case, views).values()
     assert "test_r2" in "".join(texts)
     assert "accuracy" not in "".join([*texts, *names])
-    assert content.fixes_content(case, "3", {}).tables["points.json"]["test_r2"] == [0.25, 0.5]
+    assert fixes.fixes_content(case, "3", {}).tables["points.json"]["test_r2"] == [0.25, 0.5]
 
 
 def test_the_run_of_alternatives_has_only_the_effects_that_were_measured() -> None:
     case = made_up.result([0.1, 0.4, 0.2, 0.0], measured=lambda row: row != 3)
-    shown = content.fixes_content(case, "3", {})
+    shown = fixes.fixes_content(case, "3", {})
     metrics = {name: value for name, value, _ in shown.metrics}
     assert {name for name in metrics if name.startswith("test.")} == {
         "test.full_gain",
