@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import made_up
+import made_up_search
 import pytest
 from ruamel.yaml import YAML
 from selenium import webdriver
@@ -27,6 +28,7 @@ BASELINES = (made_up.baseline("logistic", 0.8), made_up.baseline("floor", 0.2))
 MADE_UP = (
     made_up.result([0.1, 0.2, 0.4, 0.9], keras=("2.2", "3"), case="digits", baselines=BASELINES),
     made_up.regression([-0.5, 0.25, 0.5, 0.0], case="values", measured=lambda row: row != 3, baselines=BASELINES[1:]),
+    made_up_search.searched(("2.2", "3")),
 )
 # Regions of a page have different names.
 RESULTS = tuple(result.model_copy(update={"title": f"The title of {result.case}"}) for result in MADE_UP)

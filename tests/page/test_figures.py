@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import made_up
+import made_up_search
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -124,6 +125,15 @@ def test_any_number_of_fixes_and_a_single_seed_can_be_drawn(
     result = made_up.result(np.random.default_rng(0).uniform(0, 1, 2**n_fixes), n_seeds)
     assert ET.fromstring(figures.waterfall([result])).tag == SVG
     assert "figures/greedy_path.svg" in figures.tracked(result, "3", made_up.curves(result))
+
+
+@pytest.mark.parametrize("repairs", [{}, {"3": (), "2.2": ()}], ids=["repaired", "not repaired"])
+def test_a_search_is_drawn_as_the_path_to_its_repair_or_to_its_best_point(repairs: dict[str, tuple[()]]) -> None:
+    result = made_up_search.searched(("2.2", "3"), **({"repairs": repairs} if repairs else {}))
+    assert ET.fromstring(figures.waterfall([result, made_up.result([0.1, 0.9])])).tag == SVG
+    drawn = figures.tracked(result, "3", made_up.curves(result))
+    assert [*drawn] == ["figures/path_to_repair.svg"]
+    assert ET.fromstring(drawn["figures/path_to_repair.svg"]).tag == SVG
 
 
 def test_a_title_is_text_whatever_it_holds() -> None:

@@ -1,10 +1,8 @@
 """The HTML of the page: sound, escaped, and with the numbers and sentences of the results."""
 
-import html
 import math
 import re
-from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,61 +10,13 @@ import made_up
 import numpy as np
 import pytest
 
+from page.reading import Page, page_of, plain, rows_of
 from stages.analysis import attribution
 from stages.analysis.results import BaselineResult, CaseResult, Estimate, RefusedPoint, VariantResult
 from stages.base import files
-from stages.page import numbers, view
+from stages.page import numbers
 
 MARKUP = "<script>alert('&')</script>"
-
-
-class Page(HTMLParser):
-    """The elements, the open elements and the text of a page."""
-
-    VOID = frozenset({"img", "link", "meta"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if not {"script", "style"} & set(self.open):
-            self.text.append(data)
-
-    def values(self, name: str) -> Iterator[str]:
-        """Yield the values of an attribute."""
-        for _, attributes in self.elements:
-            if name in attributes:
-                yield attributes[name] or ""
-
-
-def page_of(*results: CaseResult, finite: bool = True, runtime: str = "let runtime;") -> str:
-    curves = {result.case: made_up.curves(result, finite=finite) for result in results}
-    return view.page(results, curves, {result.case: made_up.pictures(result) for result in results}, lambda: runtime)
-
-
-def plain(text: str) -> str:
-    """Return HTML as a reader sees it."""
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text))).strip()
-
-
-def rows_of(text: str, css_class: str) -> list[list[str]]:
-    """Return the cells of the body of the first table of a class, as a reader sees them."""
-    table = re.findall(rf'<table class="{css_class}".*?</table>', text, re.DOTALL)[0]
-    rows = re.findall(r"<tr.*?</tr>", table.partition("<tbody>")[2], re.DOTALL)
-    return [[plain(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)] for row in rows]
 
 
 @pytest.mark.parametrize("finite", [True, False])

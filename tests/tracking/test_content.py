@@ -5,12 +5,14 @@ import math
 from pathlib import Path
 
 import made_up
+import made_up_search
 import pandas as pd
 import pytest
 
 from stages.analysis import results
 from stages.analysis.results import CaseResult
 from stages.base import files
+from stages.page import repairs
 from stages.tracking import content, fill, fixes
 from stages.training import runs
 from tracking import sample
@@ -123,3 +125,38 @@ def test_the_run_of_alternatives_has_only_the_effects_that_were_measured() -> No
     }
     assert set(shown.tables["effects.json"]["effect"]) == {"alone", "main_effect"}
     assert "3 combinations of 2 fixes" in shown.tags[content.DESCRIPTION]
+
+
+def test_the_run_of_a_search_has_its_answer_its_points_its_repairs_and_what_each_fix_is_worth() -> None:
+    case = made_up_search.searched()
+    shown = fixes.fixes_content(case, "3", repairs.tracked(case, "3"))
+    assert shown.params["search.points"] == "10"
+    assert shown.params["search.trainings"] == "26"
+    assert shown.params["repair"] == "softmax_output + scaled_inputs + adam"
+    assert [metric for metric in shown.metrics if metric[0] == "search/best"] == [
+        ("search/best", 0.112, 1),
+        ("search/best", 0.42, 2),
+        ("search/best", 0.97, 3),
+    ]
+    metrics = {name: value for name, value, _ in shown.metrics}
+    assert metrics["worth/adam"] == 0.545
+    assert metrics["repair/seeds_repaired"] == 0.9
+    points = pd.DataFrame(shown.tables["points.json"])
+    assert (len(points), points["seeds"][1]) == (len(case.points), "0")
+    table = pd.DataFrame(shown.tables["repairs.json"])
+    assert table["fixes"].tolist() == [" + ".join(repair.fixes) for repair in case.repairs["3"]]
+    assert "adam +0.5450" in table["worth"][0]
+    assert shown.tables["remarks.json"]["kind"] == ["accuracy_on_logits", "duplicate_rows"]
+    answer = shown.artifacts["answer.txt"].decode().splitlines()
+    assert shown.tags[content.DESCRIPTION].startswith(answer[0])
+    assert any(line.startswith("  adam: +54.5 points") for line in answer)
+    assert '+     keras.layers.Dense(10, activation="softmax"),' in shown.artifacts["repair.diff"].decode()
+    compile(shown.artifacts["repaired.py"], "repaired.py", "exec")
+
+
+def test_the_run_of_a_search_without_a_repair_says_so() -> None:
+    case = made_up_search.searched(repairs={"3": ()})
+    shown = fixes.fixes_content(case, "3", repairs.tracked(case, "3"))
+    assert "Smallest sets that repair the network on test: none." in shown.tags[content.DESCRIPTION]
+    assert "repairs.json" not in shown.tables
+    assert "repair.diff" not in shown.artifacts

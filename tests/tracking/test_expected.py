@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import made_up
+import made_up_search
 import pytest
 
 from stages.analysis import results
@@ -69,6 +70,26 @@ def test_the_champion_of_a_regression_has_the_best_r2_even_below_zero() -> None:
     best = best_run(case, expected_runs(case))
     assert best is not None
     assert best.name == "fixed"
+
+
+def test_the_champion_of_a_search_is_the_first_seed_that_repairs() -> None:
+    case = made_up_search.searched()
+    repaired = case.labelled("repaired")
+    figure = repaired.scores["test"]
+    failed = figure.model_copy(update={"per_seed": figure.per_seed | {100: 0.1, 101: None}})
+    repaired = repaired.model_copy(update={"scores": repaired.scores | {"test": failed}})
+    case = case.model_copy(update={"variants": (case.variants[0], repaired)})
+    best = best_run(case, expected_runs(case))
+    assert best is not None
+    assert (best.name, best.seed) == ("repaired", 102)
+
+
+@pytest.mark.parametrize("field", ["repairs", "search", "warnings"])
+def test_another_repair_search_or_warning_makes_the_run_of_the_fixes_anew_alone(field: str) -> None:
+    case = made_up_search.searched()
+    empty: dict[str, tuple[()]] | tuple[()] = () if field == "warnings" else {}
+    before, after = keys(case), keys(case.model_copy(update={field: empty}))
+    assert {name for name, _ in before if before[name, _] != after[name, _]} == {"fixes"}
 
 
 def stored(run_id: str, key: str, parent: str | None = None, start: int = 0, finished: bool = True) -> StoredRun:
