@@ -6,11 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from stages.analysis import attribution, intervals, published, repairs, scores, searched, settings
+from stages.analysis import (
+    attribution,
+    data_facts,
+    intervals,
+    published,
+    remarks,
+    repairs,
+    scores,
+    searched,
+    settings,
+)
 from stages.analysis.results import (
     BaselineResult,
     CaseResult,
-    DataResult,
     Effects,
     Figure,
     FixResult,
@@ -21,7 +30,7 @@ from stages.analysis.results import (
 )
 from stages.analysis.symptoms import symptoms_result
 from stages.config.planned import PlannedCase, PlannedPoint, PlannedVariant
-from stages.config.schema import SCORES, Baseline
+from stages.config.schema import AS_POSTED, SCORES, Baseline
 from stages.data.prepared import Prepared
 from stages.diagnosis.asking import Asking
 from stages.training.runs import Run
@@ -184,43 +193,6 @@ def repairs_of(
     return tuple(sorted(found, key=lambda repair: -(repair.scores[split].mean or 0.0))[: repairs.MOST])
 
 
-def balance(data: Prepared) -> tuple[float, ...]:
-    """Return the share of each class, or of each label, among the training examples; nothing for values."""
-    labels = data.y["train"]
-    if data.facts.task == "regression":
-        return ()
-    counts = labels.sum(axis=0) if labels.ndim > 1 else np.bincount(labels, minlength=data.n_classes)
-    return tuple(int(count) / len(labels) for count in counts)
-
-
-def data_result(data: Prepared) -> DataResult:
-    """Return what a result says of the prepared data."""
-    facts, given = data.facts, data.given("train")
-    places = [float(place) for place in range(data.n_classes)]
-    return DataResult(
-        sha256=data.sha256,
-        rows={split: len(labels) for split, labels in data.y.items()},
-        features=math.prod(data.shape),
-        classes=tuple(facts.classes),
-        inputs=None if facts.features is None else tuple(facts.features),
-        balance=balance(data),
-        axis=scores.axis(facts),
-        pictures=data.side is not None,
-        arrays={
-            f"{kind}_{split}": scores.digest(array)
-            for kind, arrays in (("x", data.x), ("y", data.y))
-            for split, array in arrays.items()
-        },
-        members=(
-            *(f"raw_{split}" for split in data.raw),
-            *(() if data.sample_weight is None else ("sample_weight",)),
-            *(f"weights/{name}" for name in data.first_weights),
-        ),
-        target_shape=given.shape[1:],
-        numbered=facts.values is None or facts.values == places,
-    )
-
-
 def fixed_variant(case: PlannedCase) -> str:
     """Return the variant that stands for the repaired network: ``fixed``, else the first of those with most fixes."""
     whole = {variant.name: variant for variant in case.variants if not variant.subset}
@@ -247,6 +219,7 @@ def case_result(
         variant_result(variant, own[variant.name, variant.network.keras], own["as_posted", variant.network.keras], data)
         for variant in case.variants
     )
+    posted = next(each for each in reversed(variants) if each.name == AS_POSTED)
     split = case.judged_by if case.judged_by in data.y else "train"
     measured: dict[str, dict[str, Effects]] = (
         {} if searches else {keras: effects(case, runs, keras) for keras in case.keras}
@@ -264,12 +237,13 @@ def case_result(
         judged_by=split,
         keras=case.keras,
         seeds=case.seeds,
-        data=data_result(data),
+        data=data_facts.data_result(data),
         as_posted=case.as_posted.brief(),
         fixes=tuple(
             FixResult(
                 name=fix.name,
                 why=fix.why,
+                source=fix.source,
                 changes=settings.changes(case.as_posted.tree(), fix.changed.tree()),
             )
             for fix in case.fixes
@@ -292,4 +266,6 @@ def case_result(
             row for one in case.published for row in published.compare(one, variants, fitted, own, SCORES[case.task])
         ),
         fixed=fixed_variant(case),
+        misleading=remarks.misleading_numbers(case, data, posted, fitted),
+        warnings=remarks.data_warnings(case, data, fitted),
     )

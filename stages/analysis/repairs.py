@@ -7,6 +7,7 @@ from stages.analysis import intervals, scores
 from stages.analysis.attribution import SUFFICIENT_SHARE
 from stages.analysis.findings import LEAST, NOTHING
 from stages.analysis.results import Effects, RepairResult
+from stages.analysis.symptoms import symptoms_result
 from stages.data.prepared import Prepared
 from stages.training.runs import Run
 
@@ -59,6 +60,7 @@ def repair(
             if runs is not None
         },
         network=dict(of_repair[seeds[0]].facts["network"]),
+        symptoms=symptoms_result(list(of_repair.values())),
     )
 
 

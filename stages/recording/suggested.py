@@ -114,7 +114,8 @@ def trained(case: Case, seed: int, data: Prepared) -> dict[str, Any]:
 
     console.say("training the network as posted once, to see what goes wrong")
     task = pool.Task(configuration(network, case, seed), seed)
-    (ended,) = pool.train_all([task], data, Execution(backend="loky", workers=1))
+    with pool.opened(data, Execution(backend="loky", workers=1)) as train_all:
+        (ended,) = train_all([task])
     if isinstance(ended.run, runs.Refusal):
         return {"refusal": ended.run.reason}
     whole = network == case.as_posted
@@ -124,9 +125,9 @@ def trained(case: Case, seed: int, data: Prepared) -> dict[str, Any]:
 def described(run: Any) -> dict[str, Any]:
     """Return what of a run is looked at."""
     return {
-        "symptoms": getattr(run, "symptoms", None),
+        "symptoms": run.symptoms,
         "scores": run.scores,
-        "keras_accuracy": getattr(run, "keras_accuracy", None),
+        "keras_accuracy": run.keras_accuracy,
     }
 
 
