@@ -16,6 +16,8 @@ Numbers = Mapping[str, float] | None
 
 # A score is no better than the floor if it is above it by less than this share of what is left up to 1.
 MARGIN = 0.05
+# Accuracies that are nearer to each other agree.
+SAME = 0.005
 # A floor from which a score looks good.
 HIGH_FLOOR = 0.6
 
@@ -30,14 +32,17 @@ def misleading(
     """
     look = Look(network, task, facts_of(network, data))
     split = "validation" if "validation" in data.y else "train"
-    found = [*of_accuracy(look, beside(task, split, keras_accuracy, scores)), *of_validation(task, data)]
-    return [*found, *of_floor(task, data, split, scores, floor)]
+    numbers = beside(task, split, keras_accuracy, scores)
+    accuracy = [] if numbers is None else of_accuracy(look, numbers)
+    return [*accuracy, *of_validation(task, data), *of_floor(task, data, split, scores, floor)]
 
 
-def beside(task: Task, split: str, keras_accuracy: Numbers, scores: Numbers) -> str:
-    """Return Keras's number beside whichfix's, in a sentence, or nothing."""
+def beside(task: Task, split: str, keras_accuracy: Numbers, scores: Numbers) -> str | None:
+    """Return Keras's number beside whichfix's, in a sentence; nothing without numbers, and None if both agree."""
     if not keras_accuracy or not scores or split not in keras_accuracy or split not in scores:
         return ""
+    if task != "regression" and abs(keras_accuracy[split] - scores[split]) < SAME:
+        return None
     score = f"whichfix's {'R²' if SCORES[task] == 'r2' else 'accuracy'} is {scores[split]:.2f}"
     return f" Keras's {split} accuracy of {keras_accuracy[split]:.2f} misleads; {score}."
 
@@ -51,9 +56,6 @@ def of_accuracy(look: Look, numbers: str) -> Iterator[tuple[str, str]]:
     elif task == "multilabel" and form.units > 1:
         why = f"Keras counts the examples whose largest output is a label that they have, not the {form.units} labels."
         yield "accuracy_of_labels", why + numbers
-    elif form.units == 1 and is_signed(form):
-        why = "Keras compares outputs with 0.5, and these are logits or signs, for which the border is 0."
-        yield "accuracy_of_logits", why + numbers
     elif form.units == 1 and form.encoding != "index":
         yield (
             "accuracy_of_other_labels",
@@ -62,6 +64,9 @@ def of_accuracy(look: Look, numbers: str) -> Iterator[tuple[str, str]]:
     elif form.units == 1 and look.facts.n_classes > 2:
         why = f"Keras counts labels of 0 and 1 alone as right, and there are {look.facts.n_classes} classes."
         yield "accuracy_of_other_labels", why + numbers
+    elif form.units == 1 and is_signed(form):
+        why = "Keras compares outputs with 0.5, and these are logits or signs, for which the border is 0."
+        yield "accuracy_of_logits", why + numbers
 
 
 def is_signed(form: Form) -> bool:
