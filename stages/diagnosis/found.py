@@ -35,7 +35,7 @@ class Found(NamedTuple):
         Whether nothing can be dropped from the first repair: without any one of its fixes, it is refused, or was
         measured and does not repair.
     equivalents : tuple of tuples of str
-        Fixes that stand for each other in a repair: exchanged, it was measured and repairs too.
+        Fixes that stand for each other in one of the smallest repairs: with any of them, it was measured and repairs.
     idle : tuple of str
         Fixes that alone change the score by less than 0.01, with every seed.
     harmful : tuple of str
@@ -144,16 +144,18 @@ def _path(scores: Scores) -> Iterator[Improvement]:
 
 
 def _equivalents(space: Space, scores: Scores, repairs: Sequence[Point]) -> tuple[tuple[str, ...], ...]:
-    """Return the groups that the exchanges which repair connect, in the order of the fixes."""
-    groups = {fix: {fix} for fix in space.fixes}
+    """Return the groups of fixes each of which completes the rest of one of the smallest repairs."""
+    groups = []
     for repair in repairs:
-        for point in filter(scores.repairs, scores.trained):
-            if len(repair - point) == len(point - repair) == 1:
-                (one,), (other,) = repair - point, point - repair
-                joined = groups[one] | groups[other]
-                groups.update(dict.fromkeys(joined, joined))
-    ordered = [tuple(fix for fix in space.fixes if fix in groups[name]) for name in space.fixes]
-    return tuple(group for group in dict.fromkeys(ordered) if len(group) > 1)
+        for fix in space.fixes:
+            if fix in repair and len(repair) == len(repairs[0]):
+                rest = repair - {fix}
+                group = frozenset(
+                    other for other in space.fixes if other not in rest and scores.repairs(rest | {other})
+                )
+                groups.append(group | {fix})
+    largest = [group for group in dict.fromkeys(groups) if len(group) > 1 and not any(group < each for each in groups)]
+    return tuple(tuple(fix for fix in space.fixes if fix in group) for group in largest)
 
 
 def _is_idle(scores: Scores, fix: str) -> bool:

@@ -11,8 +11,9 @@ from stages.diagnosis.space import Point, Space
 Steps = Generator[list[Training], None, None]
 """Yields trainings; goes on when all of them are told."""
 
-# A better score is not looked for.
-ENOUGH = 0.995
+# A better score is not looked for from the first on, or if what is left to a perfect score is less than this share of
+# what is lost as posted.
+ENOUGH, LITTLE_LEFT = 0.995, 0.01
 # The bundles of families that are tried first, all of whose fixes are switched on together.
 SMALL: tuple[Family, ...] = ("form", "scaling")
 BIG: tuple[Family, ...] = (
@@ -96,7 +97,8 @@ class Strategy:
     @property
     def enough(self) -> bool:
         """Return whether no better score is looked for."""
-        return self.scores.mean(self.scores.best) >= ENOUGH
+        best, posted = self.scores.mean(self.scores.best), self.scores.mean(AS_POSTED)
+        return best >= ENOUGH or 1 - best <= LITTLE_LEFT * (1 - posted)
 
     def race(self, points: Iterable[Point]) -> Steps:
         """Train the points that are new and allowed with the first seed, and the good ones with the others."""
