@@ -396,6 +396,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(scheme: str) -> None:
     light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part)) for part in css.split("@media screen")[:2])
     colors = light if scheme == "light" else light | dark
     pairs = [(text, behind) for text in ("ink", "muted") for behind in ("page", "surface", "soft")]
+    pairs += [("ink", "added"), ("ink", "removed")]
     pairs += [(text, "page") for text in ("link", "green", "orange", "blue")] + [("blue", "surface")]
     pairs += [("on-low", f"q{shade}") for shade in (1, 2, 3, 4)] + [("on-high", f"q{shade}") for shade in (5, 6, 7, 8)]
     for text, behind in pairs:
