@@ -154,6 +154,14 @@ def write_data(data: Prepared) -> None:
     prepared.write(files.prepared_path("small"), data)
 
 
+def symptoms_at(seed: int, **changes: Any) -> dict[str, Any]:
+    """Return made-up symptoms of `layers` at a moment, different for each seed."""
+    hidden = {"name": "hidden", "dead": 0.1 * seed, "saturated": None, "gradient": 1.0 + seed, "update": 0.01}
+    output = {"name": "output", "dead": None, "saturated": 0.5, "gradient": 2.0, "update": None}
+    outputs = {"saturated": 0.25, "spread": 0.2 + seed, "target_spread": 0.3, "most_frequent": 0.5}
+    return {"layers": [hidden, output], **outputs, **changes}
+
+
 def untrained_run(trained: Configuration, seed: int, data: Prepared) -> Run:
     """Return a run with random numbers instead of training; with a learning rate of 1e30 it diverges.
 
@@ -189,4 +197,7 @@ def untrained_run(trained: Configuration, seed: int, data: Prepared) -> Run:
             "output.bias": np.full(output, np.inf if wild else 0, np.float32),
         },
         steps=5 * len(history),
+        symptoms={"start": symptoms_at(seed), "first_epoch": symptoms_at(seed, spread=None), "end": symptoms_at(seed)}
+        | {"first_not_finite": 9 - seed if wild else None},
+        keras_accuracy={split: 0.5 * named["accuracy"] for split, named in measures.items()},
     )

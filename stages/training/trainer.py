@@ -195,7 +195,7 @@ class Trainer:
         epochs, done = self.network.epochs or 0, 0
         most = max(1, min(MOST_EPOCHS, MOST_ORDERS // self._length))
         while done < epochs and not watch.stopped:
-            count = 1 if watch.callbacks or not done else min(most, epochs - done)
+            count = 1 if watch.callbacks or not done else min(most - done % most, epochs - done)
             rows, places = np.zeros((most, self._length), np.int32), np.zeros(most, np.int32)
             for number in range(count):
                 rows[number], places[number] = next(examples)

@@ -66,6 +66,8 @@ def test_a_variant_has_the_scores_losses_and_steps_of_its_runs(result: CaseResul
         assert variant.steps == 10
         assert variant.diverged == 0
         assert variant.network["epochs"] == 2
+        printed = {run.seed: run.keras_accuracy["test"] for run in RUNS[name]}
+        assert variant.keras_accuracy["test"].per_seed == printed
         balanced = {run.seed: run.measures["test"]["balanced_accuracy"] for run in RUNS[name]}
         assert variant.measures["test"]["balanced_accuracy"].per_seed == balanced
 

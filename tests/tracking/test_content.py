@@ -8,9 +8,10 @@ import made_up
 import made_up_search
 import pandas as pd
 import pytest
+from samples import symptoms_at
 
 from stages.analysis import results
-from stages.analysis.results import CaseResult
+from stages.analysis.results import CaseResult, SymptomsResult
 from stages.base import files
 from stages.page import repairs
 from stages.tracking import content, fill, fixes
@@ -160,3 +161,16 @@ def test_the_run_of_a_search_without_a_repair_says_so() -> None:
     assert "Smallest sets that repair the network on test: none." in shown.tags[content.DESCRIPTION]
     assert "repairs.json" not in shown.tables
     assert "repair.diff" not in shown.artifacts
+
+
+def test_the_symptoms_of_a_variant_are_metrics_by_moment_and_layer_and_what_a_layer_cannot_have_is_left_out() -> None:
+    moments = dict.fromkeys(("start", "first_epoch", "end"), symptoms_at(2))
+    symptoms = SymptomsResult.model_validate(moments | {"first_not_finite": None})
+    case = made_up.result([0.1, 0.4])
+    fixed = case.variant("fixed", "3").model_copy(update={"symptoms": symptoms})
+    shown = content.variant_content(case, fixed, made_up.curves(case), {}, {})
+    found = {name.removeprefix("symptom/"): value for name, value, _ in shown.metrics if name.startswith("symptom/")}
+    assert found["start/hidden/dead"] == 0.2
+    assert found["end/spread"] == 2.2
+    assert len(found) == 3 * (3 + 2 + 4)
+    assert "not_finite" not in shown.tags
