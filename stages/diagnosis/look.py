@@ -173,10 +173,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage of two digits."""
-    if not 0 < share < 1:
-        return f"{share:.0%}"
-    return "less than 0.1%" if share < 0.001 else "more than 99%" if share > 0.99 else f"{figure(100 * share)}%"
+    """Return a share as a percentage of two digits, of three near 100%."""
+    return f"{100 * share:.3g}%" if share > 0.99 else f"{figure(100 * share)}%"
 
 
 def figure(value: float) -> str:

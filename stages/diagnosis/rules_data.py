@@ -31,6 +31,10 @@ def scaled_inputs(look: Look) -> Iterator[Advice]:
     reasons = []
     if inputs.ratio > MOST_RATIO:
         reasons.append(f"The inputs' standard deviations differ by a factor of {figure(inputs.ratio)}.")
+    saturated = look.hidden_at("saturated", "start")
+    most = max(saturated, key=lambda name: saturated[name], default=None)
+    if most is not None and saturated[most] > 0.5:
+        reasons.append(f"At the start, {percent(saturated[most])} of the values of {most} are saturated.")
     if inputs.offset > MOST_OFFSET:
         reasons.append(f"The mean of an input is {figure(inputs.offset)} standard deviations away from 0.")
     if inputs.largest > MOST_DEVIATION:
