@@ -42,7 +42,8 @@ def smallest(look: Look, posted: Form, form: Form) -> tuple[str, ...]:
     differing = [piece for piece in forms.PIECES if getattr(posted, piece) != getattr(form, piece)]
     for number in range(1, len(differing) + 1):
         for pieces in combinations(differing, number):
-            if forms.works(look, posted.with_pieces(form, pieces)):
+            after = posted.with_pieces(form, pieces)
+            if after.units == form.units and forms.works(look, after):
                 return pieces
     return ()
 
@@ -194,4 +195,13 @@ def never_negative(look: Look) -> Iterator[Advice]:
     yield Advice("linear_output", look.output.changed("linear") | Changes(set=loss), why, MLP)
 
 
-RULES = (output_form, usual_loss, never_negative)
+def as_many_outputs(look: Look) -> Iterator[Advice]:
+    """Advise as many outputs as classes where more of them work."""
+    posted, n = forms.form_of(look), look.facts.n_classes
+    more = look.task in ("binary", "multiclass") and posted.units > n and posted.encoding == "index"
+    if more and forms.works(look, posted):
+        why = f"The network has {posted.units} outputs for {n} classes, and learns that the others never occur."
+        yield Advice("fewer_outputs", Changes(set={f"layers.{look.output.name}.units": n}), why, MLP)
+
+
+RULES = (output_form, as_many_outputs, usual_loss, never_negative)

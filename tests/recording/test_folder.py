@@ -26,7 +26,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def own(tmp_path: Path) -> Path:
     """Return a folder of own cases with the case `first`."""
     path = recordings.write(tmp_path / "first.zip", recording())
-    add.main("first", str(path), "--folder", str(tmp_path / "own"))
+    add.main("first", str(path), "--folder", str(tmp_path / "own"), "--no-suggestions")
     return tmp_path / "own"
 
 
@@ -35,7 +35,7 @@ def test_the_pipeline_measures_a_case_in_mine_and_git_sees_nothing(root: Path, t
     # Nothing of MNIST can be fetched.
     project = make(tmp_path / "clone", tmp_path / "missing", settings, plain_environment())
     path = recordings.write(tmp_path / "a.zip", recording())
-    said = project.succeed("python", "-m", "stages", "add", "my_case", str(path))
+    said = project.succeed("python", "-m", "stages", "add", "--no-suggestions", "my_case", str(path))
     assert said.rstrip().endswith("next: cd mine && dvc repro")
     project.succeed(*line("docs/your-network.md", "cd mine"))
     mine = Project(project.folder / "mine", project.environment)
@@ -64,7 +64,7 @@ def test_a_second_case_leaves_everything_of_the_first_as_it_is(own: Path, tmp_pa
     (own / "params.yaml").write_bytes((own / "params.yaml").read_bytes().replace(b"\n", b"  # mine\n", 1))
     before = content(own)
     path = recordings.write(tmp_path / "second.zip", recording())
-    add.main("second", str(path), "--folder", str(own))
+    add.main("second", str(path), "--folder", str(own), "--no-suggestions")
     after = content(own)
     assert after.pop("params.yaml").startswith(before.pop("params.yaml"))
     assert before.items() <= after.items()
@@ -79,9 +79,9 @@ def test_a_case_is_replaced_with_its_data_only_if_asked_for(own: Path, tmp_path:
     path = recordings.write(tmp_path / "again.zip", recording({**data, "x": data["x"] + 1}, fit={"epochs": 7}))
     before = content(own)
     with pytest.raises(UserError, match=r"cases\.first exists; expected another name, or --replace"):
-        add.main("first", str(path), "--folder", str(own))
+        add.main("first", str(path), "--folder", str(own), "--no-suggestions")
     assert content(own) == before
-    add.main("first", str(path), "--folder", str(own), "--replace")
+    add.main("first", str(path), "--folder", str(own), "--replace", "--no-suggestions")
     np.testing.assert_array_equal(np.load(own / "data/own/first.npz")["x"], data["x"] + 1)
     assert b"epochs: 7" in (own / "params.yaml").read_bytes()
     assert content(own)["data/own/first.npz.dvc"] != before["data/own/first.npz.dvc"]
@@ -102,12 +102,12 @@ def test_a_failure_at_any_point_leaves_everything_as_it_was(
         with monkeypatch.context() as patch:
             patch.setattr(folders, name, fail)
             with pytest.raises(UserError, match="dvc add failed"):
-                add.main("first", str(path), "--folder", str(own), "--replace")
+                add.main("first", str(path), "--folder", str(own), "--replace", "--no-suggestions")
         assert content(own) == before
         assert sorted(tmp_path.iterdir()) == sorted({*around, path})
     one_class = recordings.write(path, recording({**recordings.arrays(), "y": np.zeros(100, int)}))
     with pytest.raises(UserError, match="the training examples are of one class"):
-        add.main("second", str(one_class), "--folder", str(own))
+        add.main("second", str(one_class), "--folder", str(own), "--no-suggestions")
     assert content(own) == before
 
 
@@ -116,9 +116,9 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").touch()
     with pytest.raises(UserError, match=r"has no params\.yaml; expected a folder of own cases"):
-        add.main("a", str(path), "--folder", str(tmp_path / "other"))
+        add.main("a", str(path), "--folder", str(tmp_path / "other"), "--no-suggestions")
     with pytest.raises(UserError, match="is missing; expected the folder in which"):
-        add.main("a", str(path), "--folder", str(tmp_path / "no/own"))
+        add.main("a", str(path), "--folder", str(tmp_path / "no/own"), "--no-suggestions")
 
 
 def test_a_file_that_is_no_recording_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_recording_is_refused_in_one_line(tmp_path: Path) -> N
     os.truncate(recordings.write(tmp_path / "cut.zip", recording()), 1000)
     for name in ("missing.zip", "x.zip", "text.zip", "new.zip", "cut.zip"):
         with pytest.raises(UserError) as caught:
-            add.main("a", str(tmp_path / name), "--folder", str(tmp_path / "own"))
+            add.main("a", str(tmp_path / name), "--folder", str(tmp_path / "own"), "--no-suggestions")
         assert str(caught.value).startswith(str(tmp_path / name))
         assert "dvc repro" not in str(caught.value)
     assert not (tmp_path / "own").exists()

@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(folder: Path, script: str, *options: str, arguments: tuple[str, ...] = (), name: str = "my_case") -> None:
     Path("train.py").write_text(textwrap.dedent(script))
-    record.main("--folder", str(folder / "own"), *options, name, "train.py", *arguments)
+    record.main("--folder", str(folder / "own"), "--no-suggestions", *options, name, "train.py", *arguments)
 
 
 RECORD = 'import shutil; shutil.copy("../a.zip", job["recording"]); '
