@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stages.analysis import case as cases
-from stages.analysis import scores
+from stages.analysis import scores, searched
 from stages.analysis.pictures import pictures
 from stages.analysis.results import BaselineResult, CaseResult, Effects, VariantResult
 from stages.base import console, files
@@ -128,6 +128,8 @@ def main(case: str) -> None:
     data = prepared.read(files.prepared_path(case))
     searches = list(asking.searches(planned.search, planned.variants, data))
     found = read_runs(planned, searches)
+    variants = (*planned.variants, *searched.repaired(searches, planned.keras))
+    planned = planned.model_copy(update={"variants": variants})
     # In the order of their seeds.
     by_folder = {folder: [run for _, run in sorted(of_folder.items())] for folder, of_folder in found.runs.items()}
     result = cases.case_result(planned, data, by_folder, found.refused, read_baselines(case), searches)

@@ -30,7 +30,7 @@ from stages.analysis.results import (
 )
 from stages.analysis.symptoms import symptoms_result
 from stages.config.planned import PlannedCase, PlannedPoint, PlannedVariant
-from stages.config.schema import AS_POSTED, SCORES, Baseline
+from stages.config.schema import AS_POSTED, REPAIRED, SCORES, Baseline
 from stages.data.prepared import Prepared
 from stages.diagnosis.asking import Asking
 from stages.training.runs import Run
@@ -194,9 +194,13 @@ def repairs_of(
 
 
 def fixed_variant(case: PlannedCase) -> str:
-    """Return the variant that stands for the repaired network: ``fixed``, else the first of those with most fixes."""
+    """Return the variant that stands for the repaired network.
+
+    It is the repair of a search, else ``fixed``, else the first of those with most fixes.
+    """
     whole = {variant.name: variant for variant in case.variants if not variant.subset}
-    return "fixed" if "fixed" in whole else max(whole, key=lambda name: (len(whole[name].fixes), not whole[name].set))
+    named = (name for name in (REPAIRED, "fixed") if name in whole)
+    return next(named, max(whole, key=lambda name: (len(whole[name].fixes), not whole[name].set)))
 
 
 def case_result(
@@ -215,8 +219,12 @@ def case_result(
     own: dict[tuple[str, str], list[Run]] = {
         (variant.name, variant.network.keras): own_runs(variant, runs) for variant in case.variants
     }
+    # With the seeds that confirm a repair.
+    posted_runs = {
+        variant.network.keras: runs[variant.folder] for variant in case.variants if variant.name == AS_POSTED
+    }
     variants = tuple(
-        variant_result(variant, own[variant.name, variant.network.keras], own["as_posted", variant.network.keras], data)
+        variant_result(variant, own[variant.name, variant.network.keras], posted_runs[variant.network.keras], data)
         for variant in case.variants
     )
     posted = next(each for each in reversed(variants) if each.name == AS_POSTED)

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from stages.analysis import intervals, repairs, scores
 from stages.analysis.results import PointResult, RefusedPoint, RepairResult, SearchResult, SearchStep
+from stages.config.network import label
 from stages.config.planned import PlannedVariant
+from stages.config.schema import REPAIRED
 from stages.data.prepared import Prepared
 from stages.diagnosis.asking import Asking
 from stages.diagnosis.space import Point
@@ -77,3 +79,22 @@ def described(search: Asking) -> SearchResult:
         harmful=found.harmful,
         untried=found.untried,
     )
+
+
+def repaired(searches: Sequence[Asking], conditions: Sequence[str]) -> list[PlannedVariant]:
+    """Return a variant per search that has a repair: the first repair, over the seeds that confirm it."""
+    firsts = [(search, search.found().repairs[0]) for search in searches if search.found().repairs]
+    return [
+        PlannedVariant(
+            name=REPAIRED,
+            label=label(REPAIRED, search.keras, conditions),
+            folder=search.configuration(point, ()).folder,
+            fixes=search.fixes(point),
+            set={},
+            seeds=search.search.fresh,
+            network=search.network(point),
+            subset=None,
+        )
+        for search, point in firsts
+        if point
+    ]

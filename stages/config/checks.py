@@ -2,7 +2,7 @@
 
 from stages.config.data import Subset
 from stages.config.resolve import MOST_MEASURED, points, resolve, searched
-from stages.config.schema import AS_POSTED, FLOOR, SCORES, Case, Floor, Params, Ridge, Variant
+from stages.config.schema import AS_POSTED, FLOOR, REPAIRED, SCORES, Case, Floor, Params, Ridge, Variant
 from stages.config.strict import RefusedError, quote
 
 
@@ -56,6 +56,8 @@ def check_variant(case: Case, name: str, seeds: tuple[int, ...]) -> None:
     variant, place = case.variants[name], ("variants", name)
     if name == AS_POSTED:
         raise RefusedError("the variant that every case has", "another name", *place)
+    if name == REPAIRED:
+        raise RefusedError("the variant that a search adds", "another name", *place)
     if name.startswith("p-"):
         raise RefusedError(quote(name), "another name: folders of points begin with p-", *place)
     if variant.keras and variant.keras not in case.keras:

@@ -16,6 +16,8 @@ from stages.config.strict import HOST, RefusedError, Text, WebAddress, chosen_by
 from stages.config.strict import Strict as Strict
 
 AS_POSTED = "as_posted"
+# The variant that is the first repair of a search.
+REPAIRED = "repaired"
 MOST_FIXES = 60
 # Readers of CSV take these for a number, a truth value or a missing value, in upper and lower case.
 NOT_TEXT = ("false", "inf", "infinity", "n-a", "n_a", "na", "nan", "none", "null", "true")
