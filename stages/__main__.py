@@ -12,7 +12,20 @@ import io  # noqa: E402
 
 from stages.base.errors import UserError, one_line  # noqa: E402
 
-STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track", "record", "add", "suggest")
+STAGES = (
+    "plan",
+    "fetch",
+    "prepare",
+    "train",
+    "baseline",
+    "evaluate",
+    "report",
+    "track",
+    "record",
+    "add",
+    "suggest",
+    "answer",
+)
 TOOLS = ("keras_names", "settings")
 
 

@@ -43,7 +43,7 @@ def table(title: str, headers: Sequence[str], sections: Iterable[Sequence[Sequen
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Print names with what they are. Long texts are folded."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for row in rows:
@@ -61,12 +61,24 @@ def texts(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     _print(grid)
 
 
-def _print(grid: Table) -> None:
-    """Print a table as wide as the terminal, or as `WIDTH` into a file."""
+def text(paragraph: str) -> None:
+    """Print a paragraph, folded between words."""
+    _print(Text(paragraph))
+
+
+def changes(lines: Iterable[str]) -> None:
+    """Print lines of code, which are never folded; at a terminal, lines with ``-`` are red and with ``+`` green."""
+    for line in lines:
+        style = {"-": "red", "+": "green"}.get(line[:1], "")
+        _print(Text(line, style), fold=False)
+
+
+def _print(content: Table | Text, *, fold: bool = True) -> None:
+    """Print a table or a text as wide as the terminal, or as `WIDTH` into a file."""
     console = Console()
     if not console.file.isatty():
         console = Console(force_terminal=False, width=WIDTH)
-    console.print(grid)
+    console.print(content, soft_wrap=not fold)
 
 
 class Bar:

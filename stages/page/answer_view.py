@@ -5,14 +5,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.analysis import findings
-from stages.analysis.results import CaseResult, Estimate, RepairResult
+from stages.analysis.results import CaseResult, Estimate, FixResult, RepairResult
 from stages.base import files
 from stages.base.errors import UserError
 from stages.config.network import WHEN
 from stages.page import keras_code
 from stages.page.keras_data import CaseData
-from stages.page.numbers import LOWEST, percent, points, spelled, typeset
+from stages.page.numbers import LOWEST, percent, spelled, typeset
 from stages.page.words import label
+
+# A fix with more changes is called by its name.
+MOST_PHRASES = 2
+PHRASES = {
+    "learning_rate": "a rate of {}",
+    "optimizer": "the optimizer {}",
+    "loss": "the loss {}",
+    "epochs": "{} epochs",
+    "batch_size": "batches of {}",
+    "units": "{} units",
+    "activation": "{}",
+    "inputs": "{} inputs",
+    "targets": "{} targets",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,8 @@ class Answer:
         Other smallest repairs, the best first.
     equivalents : tuple of tuple of str
         Groups of fixes that stand for each other in a repair.
+    words : dict
+        Each fix by name -> its changes in words, such as ``a rate of 0.01``.
     idle, harmful, untried : tuple of str
         Fixes that do nothing alone, that lower the score, and that were not tried.
     tried : str
@@ -82,6 +98,7 @@ class Answer:
     seeds: str
     others: tuple[OtherRepair, ...]
     equivalents: tuple[tuple[str, ...], ...]
+    words: dict[str, str]
     idle: tuple[str, ...]
     harmful: tuple[str, ...]
     untried: tuple[str, ...]
@@ -121,14 +138,15 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
         before=before,
         after=after,
         diff=tuple(keras_code.diff(result.as_posted, best.network, case)) if best else (),
-        posted=keras_code.script(result.as_posted, case),
-        repaired=keras_code.script(best.network, case) if best else "",
+        posted=keras_code.script({**result.as_posted, "keras": keras}, case),
+        repaired=keras_code.script({**best.network, "keras": keras}, case) if best else "",
         fixes=_worths(result, best) if best else (),
         seeds=_in_seeds(best) if best else "",
         others=tuple(
             OtherRepair(each.fixes, each.scores[split], each.repaired, len(each.seeds)) for each in repairs[1:]
         ),
         equivalents=result.search[keras].equivalents if keras in result.search else (),
+        words={fix.name: in_words(fix) for fix in result.fixes},
         idle=idle,
         harmful=harmful,
         untried=untried,
@@ -139,6 +157,23 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
             line for other in today_first(result.keras) if other != keras for line in _otherwise(result, other, best)
         ),
     )
+
+
+def in_words(fix: FixResult) -> str:
+    """Return the changes of a fix as a reader says them, or its name if they are many."""
+    values = {key: new for key, _, new in fix.changes}
+    phrases = [_phrase(key, value) for key, value in values.items() if value]
+    if not phrases or len(phrases) > MOST_PHRASES:
+        return fix.name
+    return " and ".join(phrases)
+
+
+def _phrase(key: str, value: str) -> str:
+    """Return a setting with its new value in words."""
+    *place, setting = key.split(".")
+    where = f" in {place[1]}" if place[:1] == ["layers"] and len(place) > 1 else ""
+    form = PHRASES.get(setting)
+    return f"{form.format(value)}{where}" if form else f"{key} = {value}"
 
 
 def score_text(result: CaseResult, value: float | None) -> str:
@@ -154,7 +189,9 @@ def change_text(result: CaseResult, value: Estimate | None) -> str:
     """Return a difference of scores with its interval: points of accuracy, or R²."""
     if value is None or value.mean is None:
         return "not known"
-    shown = [points(each) if result.score == "accuracy" else typeset(each, "+.3f") for each in _ends(value)]
+    shown = [
+        typeset(100 * each, ".1f") if result.score == "accuracy" else typeset(each, ".3f") for each in _ends(value)
+    ]
     unit = " points" if result.score == "accuracy" else ""
     return f"{shown[0]}{unit}" + (f" ({shown[1]} to {shown[2]})" if len(shown) > 1 else "")
 

@@ -100,6 +100,8 @@ def regularizer(l1: float, l2: float) -> Call:
 
 def initializer(value: Any) -> str | Call:
     """Return an initializer: its name, or a call if it has settings."""
+    if value == "constant":  # which Keras takes as a name only with its value
+        value = {"name": "constant", "value": 0.0}
     if isinstance(value, str):
         return literal(value)
     return Call(f"keras.initializers.{capitals(value['name'])}", arguments(value))

@@ -43,10 +43,11 @@ def diff(
 ) -> list[str]:
     """Return the lines of the script of `posted` that change, each with ``- `` or ``+ ``, and `context` lines around.
 
-    The line ``  ...`` stands for lines that are left out. The lines that compute the score are left out, too.
+    The line ``  ...`` stands for lines that are left out. The lines that compute the score are left out, too. The diff
+    is the same under every condition, because the lines are those of today's Keras.
     """
     before, after = (
-        {part.key: part.lines for part in parts(network, case) if not part.key.startswith("score")}
+        {part.key: part.lines for part in parts(_posted(network), case) if part.key != "score"}
         for network in (posted, repaired)
     )
     rows: list[str] = []
@@ -58,6 +59,12 @@ def diff(
             if key not in before:
                 rows += _marked("+", after[key])
     return _near_changes(rows, context)
+
+
+def _posted(network: Mapping[str, Any] | PostedNetwork) -> PostedNetwork:
+    """Return `network` without its condition."""
+    settings = network.model_dump() if isinstance(network, PostedNetwork) else network
+    return PostedNetwork.model_validate({key: value for key, value in settings.items() if key != "keras"})
 
 
 def _compared(before: Sequence[str], after: Sequence[str]) -> list[str]:
@@ -72,7 +79,7 @@ def _compared(before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 
 def _marked(mark: str, some: Sequence[str]) -> list[str]:
-    return [f"{mark} {line}".rstrip() for line in some]
+    return [f"{mark} {line}" for line in some]
 
 
 def _near_changes(rows: Sequence[str], context: int) -> list[str]:
@@ -104,7 +111,7 @@ def parts(network: Mapping[str, Any] | PostedNetwork, case: CaseData) -> list[Pa
         Part("loss", tuple(_own_loss(network))),
         *_compile(network, case),
         *_fit(network, case),
-        Part("score", (*(f"{line}" for line in keras_data.scoring(network, case)),)),
+        Part("score", tuple(keras_data.scoring(network, case))),
     ]
     return [part for part in found if part.lines]
 

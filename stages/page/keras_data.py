@@ -164,13 +164,13 @@ def scoring(network: PostedNetwork, case: CaseData) -> list[str]:
     signed = bool(network.loss.get("from_logits")) or network.loss["name"] in SIGNED
     first = f"outputs = model.predict(x_{split})"
     if case.task == "regression":
-        shape = (case.n_classes,)
-        outputs, actual = "outputs", f"y_{split}"
-        if network.output_units != case.n_classes:
-            widest = max(network.output_units, *shape)
-            actual = f"np.broadcast_to({actual}.reshape(len(outputs), -1), (len(outputs), {widest}))"
-            outputs = f"np.broadcast_to(outputs, (len(outputs), {widest}))"
-        return [first, f"score = r2_score({actual}, {outputs})", last]
+        # As in whichfix, a single output is compared with every target, and a single target with every output.
+        actual = f"y_{split}"
+        if network.output_units < case.n_classes:
+            first += f".repeat({case.n_classes}, axis=1)"
+        elif network.output_units > case.n_classes:
+            actual += f".reshape(-1, 1).repeat({network.output_units}, axis=1)"
+        return [first, f"score = r2_score({actual}, outputs)", last]
     actual = "labels" if keeps_labels(network, case) else f"y_{split}"
     if case.task == "multilabel":
         return [first, f"score = np.mean((outputs > {0 if signed else 0.5}) == {actual})", last]

@@ -214,22 +214,22 @@ def differing(
 
 
 def p_value(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the probability of means as far apart as those of `a` and `b` [10], were they of one distribution.
+    """Return the probability of means as far apart as those of `a` and `b`, were they of one distribution.
 
-    It is exact, whatever the distribution: the share of all ways to part the 20 values into two samples of 10 (R. A.
-    Fisher, The Design of Experiments, 1935, section 21).
+    It is exact, whatever the distribution: the share of all ways to part the values into two samples of these sizes (R.
+    A. Fisher, The Design of Experiments, 1935, section 21).
     """
     values = np.concatenate([a, b])
     values = values - values.mean()
-    sums = np.abs(_halves() @ values)
+    sums = np.abs(_choices(len(values), len(a)) @ values)
     return float(np.mean(sums >= sums[0] * (1 - 1e-9)))
 
 
 @cache
-def _halves() -> np.ndarray:
-    """Return every choice of 10 of 20 as rows of 0 and 1; the first row chooses the first ten."""
-    chosen = np.array(list(combinations(range(20), 10)))
-    rows = np.zeros((len(chosen), 20))
+def _choices(n: int, size: int) -> np.ndarray:
+    """Return every choice of `size` of `n` as rows of 0 and 1; the first row chooses the first ones."""
+    chosen = np.array(list(combinations(range(n), size)))
+    rows = np.zeros((len(chosen), n))
     np.put_along_axis(rows, chosen, 1, axis=1)
     return rows
 
