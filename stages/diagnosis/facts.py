@@ -16,9 +16,9 @@ MOST_ROWS = 20_000
 class InputFacts:
     """Inputs of the training split, as the first layer sees them.
 
-    `ratio` is the largest standard deviation of a column divided by the smallest one, without constant columns;
-    `offset` is the largest mean, in standard deviations of its column. `pixels` says that the inputs are whole numbers
-    from 0 to 255, `standard` that every column has about mean 0 and deviation 1.
+    `ratio` is the largest standard deviation of a column divided by the smallest one, without constant columns, and 1
+    for pictures, whose rim hardly varies; `offset` is the largest mean, in standard deviations of its column. `pixels`
+    says that the inputs are whole numbers from 0 to 255, `standard` that every column has about mean 0 and deviation 1.
     """
 
     columns: int
@@ -99,6 +99,7 @@ def _inputs(posted: PostedNetwork, data: Prepared) -> InputFacts:
     varied = deviation > 1e-9 * np.maximum(1.0, np.abs(mean))
     whole = bool((x >= 0).all() and (x <= 255).all() and (x == np.rint(x)).all())
     pixels = posted.inputs == "raw" and whole and x.shape[1] >= 16 and float(x.max()) > 100
+    bounded = x.shape[1] >= 64 and float(x.min()) >= 0 and float(x.max()) <= 1
     factor = 1.0
     if posted.inputs == "standardized":
         mean, deviation = mean * 0, np.where(varied, 1.0, 0.0)
@@ -113,7 +114,7 @@ def _inputs(posted: PostedNetwork, data: Prepared) -> InputFacts:
         constant=int(np.sum(~varied)),
         smallest=float(some.min()),
         largest=float(some.max()),
-        ratio=float(some.max() / some.min()),
+        ratio=1.0 if pixels or data.side or bounded else float(some.max() / some.min()),
         offset=float((means / some).max()),
         pixels=pixels,
         standard=bool((means < 0.2).all() and (abs(some - 1) < 0.25).all()),

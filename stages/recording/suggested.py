@@ -23,7 +23,7 @@ from stages.data.recipes import prepare
 from stages.diagnosis.data_warnings import warnings
 from stages.diagnosis.look import Suggestion
 from stages.diagnosis.misleading import misleading
-from stages.diagnosis.rules import resolved, suggest
+from stages.diagnosis.rules import compatible, resolved, suggest
 from stages.recording import block
 from stages.recording import folder as folders
 
@@ -79,9 +79,10 @@ def suggestions(folder: Path, name: str, *, training: bool) -> Suggested:
 
 
 def fresh(case: Case, found: list[Suggestion]) -> Iterator[Suggestion]:
-    """Yield the suggestions that are not fixes of `case` yet, by name or by what they do."""
+    """Yield the suggestions that are not fixes of `case` yet, by name or by what they do, and agree with its fixes."""
     results = [resolved(case.as_posted, {name: fix}) for name, fix in case.fixes.items()]
-    for each in found:
+    there = [Suggestion(name, fix, "", False) for name, fix in case.fixes.items()]
+    for each in compatible(case.as_posted, [*there, *found]):
         if each.name not in case.fixes and resolved(case.as_posted, {each.name: each.fix}) not in results:
             yield each
 
