@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stages.analysis.findings import NOTHING
 from stages.analysis.path import end_of, path_to_repair
 from stages.analysis.results import CaseResult, Estimate, FixResult, RepairResult, SearchResult
 from stages.page.answer_view import answer_view, change_text
@@ -38,12 +39,22 @@ def search_view(result: CaseResult, search: SearchResult) -> dict[str, Any]:
 
 
 def printed(result: CaseResult) -> list[dict[str, Any]]:
-    """Return the accuracy that Keras prints for the networks as posted and repaired, beside the score."""
+    """Return the accuracy that Keras prints for the networks as posted and repaired, beside the score.
+
+    Nothing is returned if they are the same.
+    """
     split = result.judged_by
-    return [
-        {"name": variant.label, "printed": variant.keras_accuracy[split], "score": variant.scores[split]}
+    shown = [
+        variant
         for variant in result.variants
         if variant.name in ("as_posted", result.fixed) and split in variant.keras_accuracy
+    ]
+    pairs = [(variant.keras_accuracy[split].mean or 0.0, variant.scores[split].mean or 0.0) for variant in shown]
+    if all(abs(accuracy - score) < NOTHING for accuracy, score in pairs):
+        return []
+    return [
+        {"name": variant.label, "printed": variant.keras_accuracy[split], "score": variant.scores[split]}
+        for variant in shown
     ]
 
 

@@ -128,9 +128,9 @@ def _tried(result: CaseResult, keras: str) -> str:
     search, repairs = result.search.get(keras), result.repairs.get(keras, ())
     count = search.points if search else len(result.points_of(keras))
     text = f"{count} combinations of {len(result.fixes)} fixes, with the losses of Keras {keras}."
-    if search or repairs:
+    if search:
         sets = " or ".join(named(repair.fixes) for repair in repairs) or "none"
-        return f"{text} Smallest sets that repair the network on {result.judged_by}: {sets}."
+        return f"{text} Sets that repair the network on {result.judged_by}: {sets}."
     measured = result.effects[keras]
     smallest = measured[result.judged_by].smallest_sets if result.judged_by in measured else ()
     sets = " or ".join(map(named, smallest)) or "none"

@@ -158,7 +158,7 @@ def test_the_run_of_a_search_has_its_answer_its_points_its_repairs_and_what_each
 def test_the_run_of_a_search_without_a_repair_says_so() -> None:
     case = made_up_search.searched(repairs={"3": ()})
     shown = fixes.fixes_content(case, "3", repairs.tracked(case, "3"))
-    assert "Smallest sets that repair the network on test: none." in shown.tags[content.DESCRIPTION]
+    assert "Sets that repair the network on test: none." in shown.tags[content.DESCRIPTION]
     assert "repairs.json" not in shown.tables
     assert "repair.diff" not in shown.artifacts
 
