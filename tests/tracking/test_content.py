@@ -150,7 +150,7 @@ def test_the_run_of_a_search_has_its_answer_its_points_its_repairs_and_what_each
     assert shown.tables["remarks.json"]["kind"] == ["accuracy_on_logits", "duplicate_rows"]
     answer = shown.artifacts["answer.txt"].decode().splitlines()
     assert shown.tags[content.DESCRIPTION].startswith(answer[0])
-    assert any(line.startswith("  adam: +54.5 points") for line in answer)
+    assert any(line.startswith("  adam: 54.5 points") for line in answer)
     assert '+     keras.layers.Dense(10, activation="softmax"),' in shown.artifacts["repair.diff"].decode()
     compile(shown.artifacts["repaired.py"], "repaired.py", "exec")
 
