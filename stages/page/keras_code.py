@@ -178,16 +178,16 @@ def _compile(network: PostedNetwork, case: CaseData) -> Iterator[Part]:
     if isinstance(network, Network) and network.keras == "2.2" and brief["loss"] in OF_2018:
         loss.insert(0, "    # Today's loss; that of Keras 2.2 has no gradient at probabilities of 0 and 1.")
     yield Part("loss of compile", tuple(loss))
-    if case.task != "regression":
-        yield Part("metrics", ('    metrics=["accuracy"],',))
-    elif any("accuracy" in each["monitor"] for each in _watches(network)):
+    watched = any("accuracy" in each["monitor"] for each in (network.early_stopping, network.reduce_on_plateau) if each)
+    if case.task == "regression" and watched:
         metric = '    metrics=[keras.metrics.R2Score(name="accuracy")],'
         yield Part("metrics", ("    # The number that whichfix monitors in the place of an accuracy.", metric))
+    elif case.task != "regression":
+        # Keras counts in another way which answers are right.
+        comment = "    # whichfix monitors the score at the end of this script in the place of this number."
+        other = watched and not keras_data.counts_as_keras(network, case)
+        yield Part("metrics", (*([comment] if other else []), '    metrics=["accuracy"],'))
     yield Part("end of compile", (")",))
-
-
-def _watches(network: PostedNetwork) -> list[dict[str, Any]]:
-    return [each for each in (network.early_stopping, network.reduce_on_plateau) if each]
 
 
 def _fit(network: PostedNetwork, case: CaseData) -> Iterator[Part]:

@@ -161,7 +161,7 @@ def scoring(network: PostedNetwork, case: CaseData) -> list[str]:
     split = case.judged_by
     score = "accuracy" if case.task != "regression" else "r2"
     last = f'print(f"{SPLITS[split]} {SCORES[score]}: {{score:.4f}}")'
-    signed = bool(network.loss.get("from_logits")) or network.loss["name"] in SIGNED
+    signed = signed_outputs(network)
     first = f"outputs = model.predict(x_{split})"
     if case.task == "regression":
         # As in whichfix, a single output is compared with every target, and a single target with every output.
@@ -181,6 +181,18 @@ def scoring(network: PostedNetwork, case: CaseData) -> list[str]:
             actual += ".ravel()"
     before, answers = read(network, case, signed)
     return [first, *before, f"score = np.mean({answers} == {actual})", last]
+
+
+def counts_as_keras(network: PostedNetwork, case: CaseData) -> bool:
+    """Return whether the score is the accuracy that Keras prints, which compares single outputs with one half."""
+    if signed_outputs(network):
+        return case.is_classes and network.output_units > 1
+    return not case.is_classes or network.output_units > 1 or (case.data.numbered and case.n_classes == 2)
+
+
+def signed_outputs(network: PostedNetwork) -> bool:
+    """Return whether outputs are compared with zero."""
+    return bool(network.loss.get("from_logits")) or network.loss["name"] in SIGNED
 
 
 def read(network: PostedNetwork, case: CaseData, signed: bool) -> tuple[list[str], str]:

@@ -238,3 +238,27 @@ def test_a_change_of_a_setting_is_a_change_of_its_line(name: str) -> None:
     changed = network_of("mnist as posted", **changes)[0]
     rows = keras_code.diff(network, changed, case_data(data, judged_by))
     assert [row for row in rows if row[0] in "+-"] == expected
+
+
+WATCHED = {"early_stopping": {"monitor": "accuracy"}}
+UNSAID: dict[str, tuple[str, dict[str, Any], str]] = {
+    "an optimizer of SciPy": (
+        "mnist as posted",
+        {"optimizer": {"name": "tnc", "max_function_calls": 30}, "batch_size": None, "epochs": None},
+        "# In place of SciPy's TNC, which takes 30 function calls",
+    ),
+    "a loss of 2018": ("mnist as posted", {"keras": "2.2"}, "# Today's loss; that of Keras 2.2"),
+    "another accuracy": ("signs by their hinge", WATCHED, "# whichfix monitors the score at the end"),
+    "no accuracy": ("values in scale", WATCHED, "# The number that whichfix monitors"),
+}
+
+
+@pytest.mark.parametrize("name", UNSAID)
+def test_a_script_says_in_a_comment_what_keras_has_in_another_form(name: str) -> None:
+    of, changes, comment = UNSAID[name]
+    network, data, judged_by = network_of(of)
+    changed = Network.model_validate({**network.model_dump(), **changes})
+    script = script_of(changed, data, judged_by)
+    assert script.count(comment) == 1
+    compile(script, "<script>", "exec")
+    assert comment not in script_of(network, data, judged_by)
