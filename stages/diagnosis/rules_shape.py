@@ -22,6 +22,8 @@ SMOOTH = ("leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "swish",
 SCALED = ("glorot", "he", "lecun", "variance_scaling", "orthogonal")
 PENALTIES = ("l1", "l2", "bias_l1", "bias_l2", "activity_l1", "activity_l2")
 NARROW, WIDE, DEEP = 4, 1024, 3
+# A share of dead ReLUs that networks have that learn well.
+MOST_DEAD = 0.25
 MOST_NORMALIZED = 6
 
 
@@ -57,7 +59,7 @@ def dying(look: Look, rectifiers: list[Block]) -> str:
     """Return why ReLUs are dead or may die, nothing if nothing says so."""
     dead = look.hidden_at("dead", "end", "first_epoch", "start")
     most = max(dead, key=lambda name: dead[name], default=None)
-    if most is not None and dead[most] > 0.1:
+    if most is not None and dead[most] > MOST_DEAD:
         return f"{percent(dead[most])} of the ReLUs of {most} are 0 for every example, so they get no gradient."
     narrow = min(block.dense["units"] for block in rectifiers)
     if narrow <= NARROW:
@@ -203,7 +205,7 @@ def normalization(look: Look) -> Iterator[Advice]:
         removed = tuple(layer["name"] for layer in layers)
         yield Advice("no_batch_norm", Changes(remove=removed), why, BATCH_NORMALIZATION, not small)
     elif look.hidden and len(look.hidden) <= MOST_NORMALIZED and not look.posted.by_tnc:
-        deep = len(look.hidden) >= DEEP
+        deep = len(look.hidden) > DEEP
         insert = {
             look.free_layer(f"norm_{block.name}"[:60]): {"layer": "BatchNormalization", "after": block.name}
             for block in look.hidden

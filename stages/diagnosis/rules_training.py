@@ -25,6 +25,8 @@ USUAL = {"epsilon": (0.0, 1e-3), "beta_1": (0.5, 0.99), "beta_2": (0.8, 0.99999)
 FEW_STEPS = 1000
 # A rate of SGD is as good as inputs and targets are small.
 LARGE = 5.0
+# A rate that is so many times above or below Keras's default is as good as the default, or is wrong.
+NEAR, FAR = 3.0, 20.0
 # Updates of about 0.001 of a weight are usual.
 LARGE_UPDATE, SMALL_UPDATE = 0.1, 1e-4
 
@@ -114,15 +116,16 @@ def learning_rate(look: Look) -> Iterator[Advice]:
     settings = look.posted.optimizer
     rate, usual = initial_rate(settings), usual_rate(settings["name"])
     high, low = measured_high(look), measured_low(look)
-    if rate > 3 * usual or rate < usual / 3:
-        relation = rate / usual if rate > usual else usual / rate
-        side = "above" if rate > usual else "below"
-        why = f"The rate {rate:g} is {figure(relation)} times {side} Keras's default of {usual:g}."
-        if not isinstance(settings["learning_rate"], dict):
-            yield Advice("default_rate", Changes(set={RATE: usual}), why, OPTIMIZERS)
-        high, low = (high or why, low) if rate > usual else (high, low or why)
+    above, below = rate / usual, usual / rate
+    side = f"{figure(above)} times above" if above > 1 else f"{figure(below)} times below"
+    default = f"The rate {rate:g} is {side} Keras's default of {usual:g}."
+    constant = not isinstance(settings["learning_rate"], dict)
+    if max(above, below) > FAR:
+        if constant:
+            yield Advice("default_rate", Changes(set={RATE: usual}), default, OPTIMIZERS)
+        high, low = (high or default, low) if above > 1 else (high, low or default)
     elif not high and not low:
-        high, low = guessed_high(look), guessed_low(look)
+        high, low = guessed_high(look), guessed_low(look) if above <= NEAR else ""
         if high and low:  # better scaled data, or Adam, need larger steps
             yield Advice("rate_x10", Changes(multiply={RATE: 10}), low, UPDATES)
             low = ""
@@ -134,6 +137,10 @@ def learning_rate(look: Look) -> Iterator[Advice]:
     for name, (factor, why) in steps.items():
         if why or (name in ("rate_tenth", "rate_x10") and not (high and low)):
             yield Advice(name, Changes(multiply={RATE: factor}), why or control, UPDATES, not why)
+    if NEAR < max(above, below) <= FAR and constant:
+        yield Advice(
+            "default_rate", Changes(set={RATE: usual}), f"Popular advice, as a control: {default}", OPTIMIZERS, True
+        )
 
 
 def measured_high(look: Look) -> str:
