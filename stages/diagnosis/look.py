@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from stages.config.fixes import Fix
@@ -94,12 +95,16 @@ Rule = Callable[["Look"], Iterator[Advice]]
 
 @dataclass(frozen=True)
 class Look:
-    """A case as posted, facts of its data, and the symptoms of one run, None if none was trained."""
+    """A case as posted, facts of its data, and the symptoms of one run, None if none was trained.
+
+    `held_out` says that the case is judged by rows that the network does not learn.
+    """
 
     posted: PostedNetwork
     task: Task
     facts: DataFacts
     symptoms: Mapping[str, Any] | None = None
+    held_out: bool = False
 
     @property
     def blocks(self) -> list[Block]:
@@ -131,6 +136,12 @@ class Look:
             return next(each for each in (name, *(f"{name}_{i}" for i in range(2, 99))) if each not in taken)
 
         return free
+
+    @property
+    def weights(self) -> int:
+        """Return the number of weights of the kernels."""
+        widths = (self.facts.inputs.columns, *(block.dense["units"] for block in self.blocks))
+        return sum(before * after for before, after in pairwise(widths))
 
     @property
     def steps_per_epoch(self) -> int:

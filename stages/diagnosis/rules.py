@@ -31,7 +31,8 @@ def suggest(case: Case, data: Prepared, symptoms: Mapping[str, Any] | None) -> l
     `data` are the prepared data of the case, `symptoms` those of a run as posted (`Run.symptoms`), None if there is
     none. Each fix resolves alone, and each two either combine or are alternatives.
     """
-    look = Look(case.as_posted, case.task, facts_of(case.as_posted, data), symptoms)
+    held_out = case.judged_by in data.y and case.judged_by != "train"
+    look = Look(case.as_posted, case.task, facts_of(case.as_posted, data), symptoms, held_out)
     found = list(suggested(look))
     ordered = [each for each in found if not each.control] + [each for each in found if each.control]
     return compatible(look.posted, ordered)[:MOST]

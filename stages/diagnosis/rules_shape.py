@@ -25,6 +25,7 @@ NARROW, WIDE, DEEP = 4, 1024, 3
 # A share of dead ReLUs that networks have that learn well.
 MOST_DEAD = 0.25
 MOST_NORMALIZED = 6
+MANY_WEIGHTS = 10
 
 
 def together(parts: list[Changes]) -> Changes:
@@ -178,6 +179,18 @@ def regularization(look: Look) -> Iterator[Advice]:
         yield Advice(
             "no_dropout", Changes(remove=tuple(layer["name"] for layer in drops)), why, DROPOUT, strongest < 0.2
         )
+    elif look.held_out and look.hidden and look.weights > MANY_WEIGHTS * look.facts.rows and not look.posted.by_tnc:
+        insert = {
+            look.free_layer(f"drop_{block.name}"[:60]): {
+                "layer": "Dropout",
+                "rate": 0.3,
+                "after": (block.behind or (block.dense,))[-1]["name"],
+            }
+            for block in look.hidden
+        }
+        each = figure(look.weights / look.facts.rows)
+        why = f"The network has {each} weights per training example, and can learn the examples by heart."
+        yield Advice("dropout", Changes(insert=insert), why, DROPOUT)
     penalties: dict[str, float] = {
         f"layers.{layer['name']}.{key}": layer[key]
         for layer in look.posted.layers for key in PENALTIES if layer.get(key)
