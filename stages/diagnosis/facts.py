@@ -98,7 +98,7 @@ def _inputs(posted: PostedNetwork, data: Prepared) -> InputFacts:
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     varied = deviation > 1e-9 * np.maximum(1.0, np.abs(mean))
     whole = bool((x >= 0).all() and (x <= 255).all() and (x == np.rint(x)).all())
-    pixels = posted.inputs == "raw" and whole and x.shape[1] >= 16 and float(x.max()) > 100
+    pixels = whole and x.shape[1] >= 16 and float(x.max()) > 100
     bounded = x.shape[1] >= 64 and float(x.min()) >= 0 and float(x.max()) <= 1
     factor = 1.0
     if posted.inputs == "standardized":
@@ -114,9 +114,9 @@ def _inputs(posted: PostedNetwork, data: Prepared) -> InputFacts:
         constant=int(np.sum(~varied)),
         smallest=float(some.min()),
         largest=float(some.max()),
-        ratio=1.0 if pixels or data.side or bounded else float(some.max() / some.min()),
+        ratio=1.0 if pixels or bounded or data.side else float(some.max() / some.min()),
         offset=float((means / some).max()),
-        pixels=pixels,
+        pixels=pixels and posted.inputs == "raw",
         standard=bool((means < 0.2).all() and (abs(some - 1) < 0.25).all()),
     )
 

@@ -12,7 +12,7 @@ from stages.config.network import PostedNetwork
 from stages.config.schema import Case
 from stages.config.strict import RefusedError
 from stages.data.prepared import Prepared
-from stages.diagnosis import rules_data, rules_output, rules_shape, rules_training
+from stages.diagnosis import rules_data, rules_output, rules_rate, rules_shape, rules_training
 from stages.diagnosis.facts import facts_of
 from stages.diagnosis.look import Advice, Look, Rule, Suggestion
 
@@ -20,6 +20,7 @@ CATALOGUE: tuple[Rule, ...] = (
     *rules_output.RULES,
     *rules_data.RULES,
     *rules_training.RULES,
+    *rules_rate.RULES,
     *rules_shape.RULES,
 )
 MOST = 20

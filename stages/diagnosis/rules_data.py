@@ -53,7 +53,7 @@ def scaled_targets(look: Look) -> Iterator[Advice]:
     if look.task != "regression" or look.posted.targets == "standardized":
         return
     reasons = []
-    if not 0.2 <= targets.deviation <= 3:
+    if not 0.1 <= targets.deviation <= 3:
         reasons.append(f"The targets have a standard deviation of {figure(targets.deviation)}.")
     if targets.offset > MOST_OFFSET:
         reasons.append(f"The mean of the targets is {figure(targets.offset)} standard deviations away from 0.")
