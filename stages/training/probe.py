@@ -45,7 +45,7 @@ class Probe:
         return symptoms.of_network(network, layers, outputs.numpy(), sample[1].numpy(), told)
 
     def _measure(
-        self, examples: tf.Tensor, targets: tf.Tensor, sample_weight: tf.Tensor | None = None
+        self, examples: tf.Tensor, targets: tf.Tensor, *sample_weight: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[list[tf.Tensor | None]]]:
         """Return outputs [n, units], answers [n, ...], counts int32 [layers, 5], and the squares of each layer.
 
@@ -64,7 +64,8 @@ class Probe:
                 shaped, state, inputs, training=False, return_losses=True
             )
             losses = programs.loss(targets, outputs)
-            losses = losses if sample_weight is None else losses * sample_weight
+            for weight in sample_weight:
+                losses *= weight
             loss = tf.add_n([tf.reduce_mean(losses), *penalties])
         gradients = tape.gradient(loss, weights)
         updates = programs.next_update(weights, gradients)
