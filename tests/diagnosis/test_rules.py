@@ -265,7 +265,7 @@ SYMPTOMS = st.none() | st.fixed_dictionaries(
     posted=POSTED, kind=st.sampled_from(list(FORMS)), rows=st.integers(2, 60), scale=st.sampled_from([0, 1e-6, 1, 1e6]),
     symptoms=SYMPTOMS,
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_case_of_the_schema_gets_suggestions_that_can_be_measured(
     posted: dict[str, Any], kind: str, rows: int, scale: float, symptoms: dict[str, Any] | None
 ) -> None:
