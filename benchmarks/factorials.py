@@ -10,6 +10,7 @@ if __name__ == "__main__":
     processor.apply()  # before NumPy is imported
 
 import argparse
+import gc
 import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
@@ -172,6 +173,8 @@ def measured(fault: Fault) -> dict[str, list[float] | None]:
         for point in group:
             trainer.configure(networks[point])
             scores[name_of(point)] = [finite(trainer.run(seed).scores[split]) for seed in SEEDS]
+        del trainer
+        gc.collect()  # a compiled program has references to itself
     return scores
 
 

@@ -88,9 +88,14 @@ class Scores:
         return self._best
 
     @property
+    def posted(self) -> float:
+        """Return the mean score as posted, 0 if Keras refuses it."""
+        return 0.0 if AS_POSTED in self.refused else self.mean(AS_POSTED)
+
+    @property
     def gain(self) -> float:
         """Return the gain of the best point."""
-        return self.mean(self.best) - self.mean(AS_POSTED)
+        return self.mean(self.best) - self.posted
 
     @property
     def threshold(self) -> float:

@@ -27,6 +27,9 @@ BIG: tuple[Family, ...] = (
     "rate",
     "stopping",
 )
+# All fixes of these families go into a bundle, and the first one of every other family.
+TOGETHER: tuple[Family, ...] = ("form", "scaling", "initializer", "stopping")
+REGULARIZATION: tuple[Family, ...] = ("dropout", "penalty", "clipping", "weights")
 # The search for a better point ends after so many points without gain.
 PATIENCE = 10
 # So many likely exchanges come before the fixes alone.
@@ -34,14 +37,14 @@ FIRST_EXCHANGES = 6
 # How often a fix of a family belongs to a smallest set: the order of moves, and the sizes of groups that are dropped.
 NEEDED: dict[Family, float] = {
     "form": 0.6,
-    "scaling": 0.5,
+    "scaling": 0.4,
     "rate": 0.4,
-    "epochs": 0.35,
+    "epochs": 0.5,
     "optimizer": 0.35,
     "activation": 0.3,
     "stopping": 0.2,
     "dropout": 0.2,
-    "width": 0.2,
+    "width": 0.25,
     "initializer": 0.2,
     "depth": 0.15,
     "penalty": 0.15,
@@ -83,7 +86,7 @@ class Strategy:
             if not any(self.is_minimal(point) for point in smallest(self.scores)):
                 yield from self.minimize(self.scores.best)
         yield from self.exchange(FIRST_EXCHANGES, least_alike=1)
-        yield from self.race([frozenset({fix}) for fix in self.likely])
+        yield from self.race(self.alone())
         yield from self.restart()
         yield from self.exchange(self.left // 2, least_alike=0)
         yield from self.add()
@@ -97,8 +100,8 @@ class Strategy:
     @property
     def enough(self) -> bool:
         """Return whether no better score is looked for."""
-        best, posted = self.scores.mean(self.scores.best), self.scores.mean(AS_POSTED)
-        return best >= ENOUGH or 1 - best <= LITTLE_LEFT * (1 - posted)
+        best = self.scores.mean(self.scores.best)
+        return best >= ENOUGH or 1 - best <= LITTLE_LEFT * (1 - self.scores.posted)
 
     def race(self, points: Iterable[Point]) -> Steps:
         """Train the points that are new and allowed with the first seed, and the good ones with the others."""
@@ -108,7 +111,7 @@ class Strategy:
         scores.points.extend(new)
         yield [(point, scores.seeds[0]) for point in new]
         best = max([scores.mean(point) for point in (*new, scores.best)])
-        level = best - TOLERANCE * max(0.0, best - scores.mean(AS_POSTED))
+        level = best - TOLERANCE * max(0.0, best - scores.posted)
         good = [point for point in new if point and scores.survives(point, level)]
         yield [(point, seed) for point in good for seed in scores.seeds[1:]]
 
@@ -122,13 +125,38 @@ class Strategy:
         ]
 
     def bundle(self, families: Sequence[Family]) -> Point:
-        """Return all fixes of `families` together: of alternatives the first, and none with which it is refused."""
+        """Return fixes of `families` together: of alternatives the first, and none with which it is refused.
+
+        All fixes of a family in `TOGETHER` are in it, and one of every other family.
+        """
         point = AS_POSTED
         for family in families:
-            for fix in self.space.fixes:
-                if self.space.families[fix] == family and self.space.allowed(point | {fix}):
+            for fix in self.rates() if family == "rate" else self.of(family):
+                if self.space.allowed(point | {fix}):
                     point |= {fix}
+                    if family not in TOGETHER:
+                        break
         return point
+
+    def of(self, *families: Family) -> list[str]:
+        """Return the fixes of `families`, in order."""
+        return [fix for fix in self.space.fixes if self.space.families[fix] in families]
+
+    def rates(self) -> list[str]:
+        """Return the fixes of the learning rate, those first that raise it.
+
+        If more of them lower it, the rate is likely to be too high, and they stay in order; but not if there is another
+        optimizer, which comes with a rate of its own.
+        """
+        rates = self.of("rate")
+        lowered = sum(self.factor(fix) < 1 for fix in rates)
+        if self.of("optimizer") or lowered <= sum(self.factor(fix) > 1 for fix in rates):
+            rates.sort(key=lambda fix: self.factor(fix) <= 1)
+        return rates
+
+    def factor(self, fix: str) -> float:
+        """Return by how much a fix multiplies a setting, 1 if it multiplies none."""
+        return max(self.space.changes[fix].multiply.values(), default=1.0)
 
     def switched(self, point: Point, fix: str) -> Point:
         """Return `point` with `fix` switched off if it is on, else on, without its alternatives."""
@@ -137,14 +165,18 @@ class Strategy:
         return point - {other for pair in self.space.excluded if fix in pair for other in pair} | {fix}
 
     def variants(self, big: Point) -> list[Point]:
-        """Return the big bundle with its rate exchanged, and with everything else too."""
-        rates = [fix for fix in self.space.fixes if self.space.families[fix] == "rate"]
-        rate = next((fix for fix in rates if fix not in big), next(iter(rates), None))
+        """Return the big bundle with a rate of the other direction, with less regularization, and with other epochs."""
+        rates = self.rates()
+        up = any(self.factor(fix) > 1 for fix in rates if fix in big)
+        others = [fix for fix in rates if fix not in big]
+        others.sort(key=lambda fix: (self.factor(fix) > 1) == up)
         rest = big
-        for fix in self.space.fixes:
+        for fix in self.of(*REGULARIZATION):
             if self.space.allowed(rest | {fix}):
                 rest |= {fix}
-        return [*([self.switched(big, rate)] if rate else []), rest]
+        epochs = [fix for fix in self.of("epochs") if fix not in big]
+        exchanged = [self.switched(big, fix) for fix in (*others[:1], *epochs[:1])]
+        return [*(exchanged or [big - frozenset(rates)]), rest]
 
     def improve(self) -> Steps:
         """Switch one fix of the best point after the other, until nothing is gained for long."""
@@ -222,6 +254,11 @@ class Strategy:
         """Add each other fix to the first repair."""
         for first in smallest(self.scores)[:1]:
             yield from self.race([first | {fix} for fix in self.likely if fix not in first])
+
+    def alone(self) -> list[Point]:
+        """Return each fix alone, first those that are in no trained point."""
+        tried = frozenset().union(*self.scores.trained)
+        return [frozenset({fix}) for fix in sorted(self.likely, key=lambda fix: fix in tried)]
 
     def finish_idle(self) -> Steps:
         """Train the fixes that seem to do nothing alone with every seed."""
