@@ -160,8 +160,10 @@ def _equivalents(space: Space, scores: Scores, repairs: Sequence[Point]) -> tupl
 
 def _is_idle(scores: Scores, fix: str) -> bool:
     alone = frozenset({fix})
-    pairs = zip(scores.of(alone), scores.of(AS_POSTED), strict=False)
-    return scores.complete(alone) and all(abs(score - posted) < SMALLEST_GAIN for score, posted in pairs)
+    if not scores.complete(alone) or not scores.complete(AS_POSTED):
+        return False
+    pairs = zip(scores.of(alone), scores.of(AS_POSTED), strict=True)
+    return all(abs(score - posted) < SMALLEST_GAIN for score, posted in pairs)
 
 
 def _harms(scores: Scores, base: Point, fix: str) -> bool:

@@ -1,7 +1,8 @@
 """The order in which a search asks for points."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 
+from stages.diagnosis.bundles import BIG, SMALL, Bundles
 from stages.diagnosis.families import Family
 from stages.diagnosis.found import smallest
 from stages.diagnosis.groups import group_to_drop
@@ -14,22 +15,6 @@ Steps = Generator[list[Training], None, None]
 # A better score is not looked for from the first on, or if what is left to a perfect score is less than this share of
 # what is lost as posted.
 ENOUGH, LITTLE_LEFT = 0.995, 0.01
-# The bundles of families that are tried first, all of whose fixes are switched on together.
-SMALL: tuple[Family, ...] = ("form", "scaling")
-BIG: tuple[Family, ...] = (
-    *SMALL,
-    "optimizer",
-    "activation",
-    "initializer",
-    "width",
-    "depth",
-    "epochs",
-    "rate",
-    "stopping",
-)
-# All fixes of these families go into a bundle, and the first one of every other family.
-TOGETHER: tuple[Family, ...] = ("form", "scaling", "initializer", "stopping")
-REGULARIZATION: tuple[Family, ...] = ("dropout", "penalty", "clipping", "weights")
 # The search for a better point ends after so many points without gain.
 PATIENCE = 10
 # So many likely exchanges come before the fixes alone.
@@ -63,11 +48,12 @@ FASTER: frozenset[Family] = frozenset(
 )
 
 
-class Strategy:
+class Strategy(Bundles):
     """The steps of a search in `space` that trains at most `budget` points."""
 
     def __init__(self, space: Space, scores: Scores, budget: int) -> None:
-        self.space, self.scores, self.budget = space, scores, budget
+        super().__init__(space)
+        self.scores, self.budget = scores, budget
         self.chances = {fix: NEEDED[space.families[fix]] for fix in space.fixes}
         self.likely = sorted(space.fixes, key=lambda fix: (-self.chances[fix], space.fixes.index(fix)))
 
@@ -123,60 +109,6 @@ class Strategy:
             for seed in self.scores.seeds
             if point in self.scores.trained and (point, seed) not in self.scores
         ]
-
-    def bundle(self, families: Sequence[Family]) -> Point:
-        """Return fixes of `families` together: of alternatives the first, and none with which it is refused.
-
-        All fixes of a family in `TOGETHER` are in it, and one of every other family.
-        """
-        point = AS_POSTED
-        for family in families:
-            for fix in self.rates() if family == "rate" else self.of(family):
-                if self.space.allowed(point | {fix}):
-                    point |= {fix}
-                    if family not in TOGETHER:
-                        break
-        return point
-
-    def of(self, *families: Family) -> list[str]:
-        """Return the fixes of `families`, in order."""
-        return [fix for fix in self.space.fixes if self.space.families[fix] in families]
-
-    def rates(self) -> list[str]:
-        """Return the fixes of the learning rate, those first that raise it.
-
-        If more of them lower it, the rate is likely to be too high, and they stay in order; but not if there is another
-        optimizer, which comes with a rate of its own.
-        """
-        rates = self.of("rate")
-        lowered = sum(self.factor(fix) < 1 for fix in rates)
-        if self.of("optimizer") or lowered <= sum(self.factor(fix) > 1 for fix in rates):
-            rates.sort(key=lambda fix: self.factor(fix) <= 1)
-        return rates
-
-    def factor(self, fix: str) -> float:
-        """Return by how much a fix multiplies a setting, 1 if it multiplies none."""
-        return max(self.space.changes[fix].multiply.values(), default=1.0)
-
-    def switched(self, point: Point, fix: str) -> Point:
-        """Return `point` with `fix` switched off if it is on, else on, without its alternatives."""
-        if fix in point:
-            return point - {fix}
-        return point - {other for pair in self.space.excluded if fix in pair for other in pair} | {fix}
-
-    def variants(self, big: Point) -> list[Point]:
-        """Return the big bundle with a rate of the other direction, with less regularization, and with other epochs."""
-        rates = self.rates()
-        up = any(self.factor(fix) > 1 for fix in rates if fix in big)
-        others = [fix for fix in rates if fix not in big]
-        others.sort(key=lambda fix: (self.factor(fix) > 1) == up)
-        rest = big
-        for fix in self.of(*REGULARIZATION):
-            if self.space.allowed(rest | {fix}):
-                rest |= {fix}
-        epochs = [fix for fix in self.of("epochs") if fix not in big]
-        exchanged = [self.switched(big, fix) for fix in (*others[:1], *epochs[:1])]
-        return [*(exchanged or [big - frozenset(rates)]), rest]
 
     def improve(self) -> Steps:
         """Switch one fix of the best point after the other, until nothing is gained for long."""
@@ -262,11 +194,8 @@ class Strategy:
 
     def finish_idle(self) -> Steps:
         """Train the fixes that seem to do nothing alone with every seed."""
-        posted = self.scores.of(AS_POSTED)
-        yield from self.finish(
-            *(
-                frozenset({fix})
-                for fix in self.space.fixes
-                if (alone := self.scores.of(frozenset({fix}))) and abs(alone[0] - posted[0]) < SMALLEST_GAIN
-            )
-        )
+        first, alone = self.scores.seeds[:1], [frozenset({fix}) for fix in self.space.fixes]
+        posted = self.scores.mean(AS_POSTED, first)
+        seemingly = [point for point in alone if abs(self.scores.mean(point, first) - posted) < SMALLEST_GAIN]
+        if AS_POSTED not in self.scores.refused:
+            yield from self.finish(*seemingly)

@@ -99,6 +99,13 @@ def test_what_keras_refuses_is_passed_over() -> None:
     assert not any(("sigmoid" in point) != ("loss" in point) for point in found.points)
 
 
+def test_what_keras_refuses_as_posted_is_repaired_too() -> None:
+    found = search(lambda point, seed: 0.9 if "loss" in point else None)
+    assert sets(found) == [{"loss"}]
+    assert found.threshold == pytest.approx(0.9 * 0.95)
+    assert not found.idle
+
+
 def test_scores_that_are_not_finite_or_very_low_count_as_minus_one() -> None:
     def score(point: Point, seed: int) -> float:
         return 0.8 if "scaled" in point else [math.nan, -math.inf, -1e9][seed % 3]
