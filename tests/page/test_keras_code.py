@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from training.test_fit import data_of
 
 from page.rendered import case_data, in_two
-from page.test_keras_fit import POSTS, TRIED, network_of, script_of
+from page.tried import POSTS, TRIED, network_of, script_of
 from stages.base import files
 from stages.config import names
 from stages.config.network import Network
