@@ -78,6 +78,7 @@ def condition_answer(result: CaseResult, keras: str) -> dict[str, Any]:
         "best": end_of(result, keras),
         "before": result.variant("as_posted", keras).scores[split].mean,
         "diff": [(row[:1], row[2:]) for row in answer.diff] if answer else [],
+        "script": answer.repaired if answer else "",
         "path": path_to_repair(result, keras) if search else [],
         "search": search_view(result, search) if search else None,
         "symptoms": symptoms_view(result, keras),

@@ -63,6 +63,10 @@ def test_the_lines_to_change_are_marked_as_taken_out_and_put_in() -> None:
     assert '-     keras.layers.Dense(1, activation="sigmoid"),' in changed["del"]
     assert '+     keras.layers.Dense(10, activation="softmax"),' in changed["ins"]
     assert any("Rescaling" in line for line in changed["ins"])
+    script = html.unescape(
+        text.partition('aria-label="The repaired script of')[2].partition("<code>")[2].partition("</code>")[0]
+    )
+    compile(script, "repaired.py", "exec")
 
 
 def test_the_search_names_equivalents_what_does_nothing_what_hurts_and_every_trained_point() -> None:
