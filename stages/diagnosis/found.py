@@ -29,8 +29,9 @@ class Found(NamedTuple):
     path : tuple of Improvement
         As posted, and the points that improved on all points before them.
     repairs : tuple of Point
-        At most 5 sets of fixes that reach the threshold and contain no smaller one that does. Those that also reach it
-        on the fresh seeds come first, then the smaller ones, then those of a higher score. Empty if nothing gains 0.01.
+        At most 5 sets of fixes that reach the threshold: those from which, as is known, nothing can be dropped, and
+        others that are not larger than these. Those that also reach it on the fresh seeds come first, then the smaller
+        ones, then those of a higher score. Empty if nothing gains 0.01.
     minimal : bool
         Whether nothing can be dropped from the first repair: without any one of its fixes, it is refused, or was
         measured and does not repair.
@@ -73,7 +74,7 @@ class Found(NamedTuple):
 
 def found(space: Space, scores: Scores, fresh: Sequence[int]) -> Found:
     """Return what `scores` say about `space`; `fresh` are the seeds that confirm repairs."""
-    repairs = repairs_of(scores, fresh)
+    repairs = repairs_of(space, scores, fresh)
     left_out = left_out_of(repairs)
     trained = scores.trained
     bases = [scores.best, *repairs[:1]]
@@ -101,12 +102,26 @@ def smallest(scores: Scores) -> list[Point]:
     return [point for point in sets if not any(other < point for other in sets)]
 
 
-def repairs_of(scores: Scores, fresh: Sequence[int]) -> tuple[Point, ...]:
-    """Return the repairs; sets that were measured on the fresh seeds alone are among them if they hold there."""
-    holding = [point for point in scores.known if point and _holds(scores, fresh, point)]
-    sets = [*smallest(scores)[:MOST_REPAIRS], *holding]
-    if not smallest(scores):
+def is_minimal(space: Space, scores: Scores, point: Point) -> bool:
+    """Return whether every set that lacks one fix of `point` is refused, or was trained and does not repair."""
+    smaller = [point - {fix} for fix in point]
+    return all(not space.allowed(other) or other in scores.points for other in smaller) and not any(
+        map(scores.repairs, smaller)
+    )
+
+
+def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Point, ...]:
+    """Return the repairs from which nothing can be dropped, and other sets that repair and are not larger than these.
+
+    Sets that were measured on the fresh seeds alone are among them if they hold there.
+    """
+    sets = smallest(scores)
+    if not sets:
         return ()
+    holding = [point for point in scores.known if point and _holds(scores, fresh, point)]
+    minimal = [point for point in sets if is_minimal(space, scores, point)]
+    size = len((minimal or sets)[0])
+    sets = [*[point for point in sets if point in minimal or len(point) <= size][:MOST_REPAIRS], *holding]
     sets = [point for point in dict.fromkeys(sets) if not any(other < point for other in holding)]
     sets.sort(key=lambda point: (point not in holding, len(point), -scores.mean(point)))
     return tuple(sets[:MOST_REPAIRS])

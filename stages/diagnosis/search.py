@@ -53,11 +53,11 @@ class Search:
 
     def _all_steps(self, points: int) -> Steps:
         yield from Strategy(self.space, self.scores, points).steps()
-        repairs = repairs_of(self.scores, self.fresh)
+        repairs = repairs_of(self.space, self.scores, self.fresh)
         if repairs:
             yield self._fresh([AS_POSTED, *repairs])
         # On fresh seeds, it may turn out that a smaller set repairs.
-        while wanted := self._fresh(left_out_of(repairs_of(self.scores, self.fresh)).values()):
+        while wanted := self._fresh(left_out_of(repairs_of(self.space, self.scores, self.fresh)).values()):
             yield wanted
 
     def _fresh(self, points: Iterable[Point]) -> list[Training]:

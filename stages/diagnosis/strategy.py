@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable
 
 from stages.diagnosis.bundles import BIG, SMALL, Bundles
 from stages.diagnosis.families import Family
-from stages.diagnosis.found import smallest
+from stages.diagnosis.found import is_minimal, smallest
 from stages.diagnosis.groups import group_to_drop
 from stages.diagnosis.scores import AS_POSTED, SMALLEST_GAIN, TOLERANCE, Scores, Training
 from stages.diagnosis.space import Point, Space
@@ -19,6 +19,8 @@ ENOUGH, LITTLE_LEFT = 0.995, 0.01
 PATIENCE = 10
 # So many likely exchanges come before the fixes alone.
 FIRST_EXCHANGES = 6
+# A repair of so many fixes is too large not to look for a smaller one before anything else.
+LARGE = 3
 # How often a fix of a family belongs to a smallest set: the order of moves, and the sizes of groups that are dropped.
 NEEDED: dict[Family, float] = {
     "form": 0.6,
@@ -69,8 +71,10 @@ class Strategy(Bundles):
         yield from self.minimize(self.scores.best)
         if not self.enough:
             yield from self.improve()
-            if not any(self.is_minimal(point) for point in smallest(self.scores)):
+            if not self.minimal:
                 yield from self.minimize(self.scores.best)
+        if self.minimal and len(self.minimal[0]) >= LARGE:
+            yield from self.restart()
         yield from self.exchange(FIRST_EXCHANGES, least_alike=1)
         yield from self.race(self.alone())
         yield from self.restart()
@@ -146,13 +150,6 @@ class Strategy(Bundles):
         if smaller:
             yield from self.check(max(smaller, key=self.scores.mean))
 
-    def is_minimal(self, point: Point) -> bool:
-        """Return whether it is known that none of its fixes can be dropped from `point`."""
-        scores, smaller = self.scores, [point - {fix} for fix in point]
-        return all(not self.space.allowed(other) or other in scores.points for other in smaller) and not any(
-            map(scores.repairs, smaller)
-        )
-
     def by_need(self, point: Point) -> list[str]:
         """Return the fixes of `point`, first those that are least likely to be needed."""
         return [fix for fix in reversed(self.likely) if fix in point]
@@ -173,10 +170,18 @@ class Strategy(Bundles):
         pair = {self.space.families[one], self.space.families[other]}
         return 2 if len(pair) == 1 else int(pair <= FASTER)
 
+    @property
+    def minimal(self) -> list[Point]:
+        """Return the repairs from which nothing can be dropped, the smallest first."""
+        return [point for point in smallest(self.scores) if is_minimal(self.space, self.scores, point)]
+
     def restart(self) -> Steps:
-        """Look for other repairs in the largest set that repairs, without one fix of the first repair."""
-        for first in smallest(self.scores)[:1]:
-            yield from self.check(first)
+        """Look for other repairs in variants of the big bundle, and without one fix of the first repair."""
+        for start in self.variants(self.bundle(BIG)):
+            if not any(point <= start for point in self.minimal):
+                yield from self.race([start])
+                yield from self.minimize(start)
+        for first in self.minimal[:1]:
             large = max((point for point in self.scores.trained if self.scores.repairs(point)), key=len)
             for fix in reversed(self.by_need(first)):
                 yield from self.race([large - {fix}])
