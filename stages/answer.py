@@ -88,8 +88,7 @@ def tried(result: CaseResult, answer: Answer) -> Iterator[tuple[str, str]]:
     """Yield what was found beside the answer."""
     yield "trained", answer.tried
     for other in answer.others:
-        seeds = f"in {round(other.repaired * other.n_seeds)} of {other.n_seeds} fresh seeds"
-        yield "also repairs", f"{', '.join(other.fixes)}: {score_text(result, other.score.mean)}, {seeds}"
+        yield "also repairs", f"{', '.join(other.fixes)}: {score_text(result, other.score.mean)}, {other.seeds}"
     for group in answer.equivalents:
         yield "one is enough", " or ".join(f"{name} ({answer.words[name]})" for name in group)
     for title, names in (

@@ -110,6 +110,7 @@ def test_a_case_without_a_search_names_what_does_nothing_by_its_effects(capsys: 
     text = one_line(said(of.model_copy(update={"case": "small", "repairs": {"3": (repair,)}}), capsys))
     assert "all 4 combinations of 2 fixes, with 2 seeds each" in text
     assert "nothing alone b" in text
+    assert "in 9 of 10 seeds" in text
     assert "a not known. because of a" in text
 
 

@@ -41,12 +41,11 @@ class FixWorth:
 
 @dataclass(frozen=True)
 class OtherRepair:
-    """Another smallest repair, its score, and the share of fresh seeds in which it repairs."""
+    """Another smallest repair, its score, and in how many seeds it repairs, in words."""
 
     fixes: tuple[str, ...]
     score: Estimate
-    repaired: float
-    n_seeds: int
+    seeds: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Answer:
     fixes : tuple of FixWorth
         The fixes of the repair, the most valuable first.
     seeds : str
-        In how many of the fresh seeds it repairs, in words.
+        In how many seeds it repairs, in words; those of a search are fresh ones.
     others : tuple of OtherRepair
         Other smallest repairs, the best first.
     equivalents : tuple of tuple of str
@@ -130,6 +129,7 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
     as_posted = result.variant("as_posted", keras)
     before, after = as_posted.scores[split], best.scores[split] if best else None
     idle, harmful, untried = _by_effect(result, keras)
+    searched = keras in result.search
     return Answer(
         keras=keras,
         split=split,
@@ -141,11 +141,9 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
         posted=keras_code.script({**result.as_posted, "keras": keras}, case),
         repaired=keras_code.script({**best.network, "keras": keras}, case) if best else "",
         fixes=_worths(result, best) if best else (),
-        seeds=_in_seeds(best) if best else "",
-        others=tuple(
-            OtherRepair(each.fixes, each.scores[split], each.repaired, len(each.seeds)) for each in repairs[1:]
-        ),
-        equivalents=result.search[keras].equivalents if keras in result.search else (),
+        seeds=_in_seeds(best, searched) if best else "",
+        others=tuple(OtherRepair(each.fixes, each.scores[split], _in_seeds(each, searched)) for each in repairs[1:]),
+        equivalents=result.search[keras].equivalents if searched else (),
         words={fix.name: in_words(fix) for fix in result.fixes},
         idle=idle,
         harmful=harmful,
@@ -220,9 +218,10 @@ def _worths(result: CaseResult, best: RepairResult) -> tuple[FixWorth, ...]:
     return tuple(sorted(rows, key=lambda row: -((row.worth and row.worth.mean) or 0.0)))
 
 
-def _in_seeds(repair: RepairResult) -> str:
-    """Return in how many seeds a repair reaches the threshold."""
-    return f"in {round(repair.repaired * len(repair.seeds))} of {len(repair.seeds)} fresh seeds"
+def _in_seeds(repair: RepairResult, searched: bool) -> str:
+    """Return in how many seeds a repair reaches the threshold. Those of a search are fresh: it has not used them."""
+    count, kind = len(repair.seeds), "fresh " if searched else ""
+    return f"in {round(repair.repaired * count)} of {count} {kind}seed{'' if count == 1 else 's'}"
 
 
 def _by_effect(result: CaseResult, keras: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
