@@ -75,7 +75,7 @@ def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result
     assert pd.DataFrame(shown.tables["published.json"])["agrees"].tolist() == [True, False]
     sets = result.effects["3"]["test"].smallest_sets
     assert (
-        f"Smallest sets that repair the network on test: {' or '.join(' + '.join(names) for names in sets)}."
+        f"95% of the full gain on test: {' or '.join(' + '.join(names) for names in sets)}."
         in shown.tags[content.DESCRIPTION]
     )
 

@@ -403,5 +403,7 @@ def test_figures_and_tables_are_artifacts(template: Path, monkeypatch: pytest.Mo
     folders = {name: Path(named(name).info.artifact_uri.removeprefix("file://")) for name in ("fixed", "fixes")}
     found = {name: {path.name for path in folder.rglob("*.*")} for name, folder in folders.items()}
     assert found["fixed"] == {"confusion.png", "learning_curves.png"}
-    assert found["fixes"] == {"greedy_path.svg", "shapley.png", "points.json", "effects.json", "published.json"}
+    tables = {"points.json", "effects.json", "repairs.json", "remarks.json", "published.json"}
+    answer = {"answer.txt", "repair.diff", "as_posted.py", "repaired.py"}
+    assert found["fixes"] == {"greedy_path.svg", "shapley.png"} | tables | answer
     assert (folders["fixed"] / "figures" / "confusion.png").read_bytes().startswith(b"\x89PNG")
