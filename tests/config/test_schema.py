@@ -274,6 +274,7 @@ def test_what_the_task_cannot_have_is_refused(changes: dict[str, Any], expected:
     ("path", "value", "expected"),
     [
         ("variants.as_posted", {}, ": the variant that every case has; expected another name"),
+        ("variants.repaired", {}, ": the variant that a search adds; expected another name"),
         ("variants.p-12345678", {}, ': "p-12345678"; expected another name: folders of points begin with p-'),
         ("baselines.fixed", BASELINE, ": the name of a variant; expected another name"),
         ("baselines.as_posted", BASELINE, ": the name of a variant; expected another name"),
