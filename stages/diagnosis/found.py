@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from stages.diagnosis.scores import AS_POSTED, ERROR_RATE, SMALLEST_GAIN, Scores
+from stages.diagnosis.scores import AS_POSTED, ERROR_RATE, SMALLEST_GAIN, TOLERANCE, Scores
 from stages.diagnosis.space import Point, Space
 
 MOST_REPAIRS = 5
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     best : Point
         The point of the best mean score over the seeds of the search.
     threshold : float
-        The score that counts as repaired: that of `best`, less 5% of its gain.
+        The score that counts as repaired: the best less 5% of its gain, over the fresh seeds if they were trained.
     path : tuple of Improvement
         As posted, and the points that improved on all points before them.
     repairs : tuple of Point
@@ -80,7 +80,7 @@ def found(space: Space, scores: Scores, fresh: Sequence[int]) -> Found:
     bases = [scores.best, *repairs[:1]]
     return Found(
         best=scores.best,
-        threshold=scores.threshold,
+        threshold=threshold_of(scores, fresh),
         path=tuple(_path(scores)),
         repairs=repairs,
         minimal=bool(repairs) and all(_fails(space, scores, fresh, point) for point in left_out.values()),
@@ -127,6 +127,17 @@ def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Poin
     return tuple(sets[:MOST_REPAIRS])
 
 
+def threshold_of(scores: Scores, fresh: Sequence[int]) -> float:
+    """Return the score that counts as repaired on the fresh seeds: the best of them, less 5% of its gain.
+
+    That of the search is too high, because it is the best of many scores over few seeds.
+    """
+    confirmed = [scores.mean(point, fresh) for point in scores.known if _confirmed(scores, fresh, point)]
+    if not _confirmed(scores, fresh, scores.best) or not _confirmed(scores, fresh, AS_POSTED):
+        return scores.threshold
+    return max(confirmed) - TOLERANCE * max(0.0, max(confirmed) - scores.mean(AS_POSTED, fresh))
+
+
 def left_out_of(repairs: Sequence[Point]) -> dict[str, Point]:
     """Return the first of `repairs` without each of its fixes."""
     return {fix: repairs[0] - {fix} for fix in sorted(repairs[0])} if repairs else {}
@@ -138,7 +149,7 @@ def _confirmed(scores: Scores, fresh: Sequence[int], point: Point) -> bool:
 
 def _holds(scores: Scores, fresh: Sequence[int], point: Point) -> bool:
     """Return whether `point` reaches the threshold on the fresh seeds."""
-    return _confirmed(scores, fresh, point) and scores.mean(point, fresh) >= scores.threshold
+    return _confirmed(scores, fresh, point) and scores.mean(point, fresh) >= threshold_of(scores, fresh)
 
 
 def _fails(space: Space, scores: Scores, fresh: Sequence[int], point: Point) -> bool:

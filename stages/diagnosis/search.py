@@ -55,7 +55,7 @@ class Search:
         yield from Strategy(self.space, self.scores, points).steps()
         repairs = repairs_of(self.space, self.scores, self.fresh)
         if repairs:
-            yield self._fresh([AS_POSTED, *repairs])
+            yield self._fresh(dict.fromkeys([AS_POSTED, self.scores.best, *repairs]))
         # On fresh seeds, it may turn out that a smaller set repairs.
         while wanted := self._fresh(left_out_of(repairs_of(self.space, self.scores, self.fresh)).values()):
             yield wanted

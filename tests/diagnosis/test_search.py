@@ -47,7 +47,7 @@ def test_the_smallest_repairs_are_found_and_nothing_can_be_dropped_from_them(
     assert [each for each in sets(found) if len(each) == len(smallest[0])] in (smallest, smallest[::-1])
     assert found.minimal
     assert not found.untried
-    assert set(found.left_out.values()) | set(found.repairs) | {AS_POSTED} == set(found.confirmed)
+    assert {*found.left_out.values(), *found.repairs, found.best, AS_POSTED} == set(found.confirmed)
 
 
 def test_fixes_that_stand_for_each_other_do_nothing_or_hurt_are_named() -> None:
