@@ -7,16 +7,17 @@ from stages.diagnosis.space import Point, Space
 
 # The bundles of families that are tried first, all of whose fixes are switched on together.
 SMALL: tuple[Family, ...] = ("form", "scaling")
+# A later fix is left out if it makes the bundle too dear.
 BIG: tuple[Family, ...] = (
     *SMALL,
     "optimizer",
     "activation",
     "initializer",
-    "width",
-    "depth",
     "epochs",
     "rate",
     "stopping",
+    "width",
+    "depth",
 )
 # All fixes of these families go into a bundle, and the first one of every other family.
 TOGETHER: tuple[Family, ...] = ("form", "scaling", "initializer", "stopping")
@@ -70,7 +71,7 @@ class Bundles:
         return point - {other for pair in self.space.excluded if fix in pair for other in pair} | {fix}
 
     def variants(self, big: Point) -> list[Point]:
-        """Return the big bundle with a rate of the other direction, with less regularization, and with other epochs."""
+        """Return the big bundle with other epochs, with a rate of the other direction, and with less regularization."""
         rates = self.rates()
         up = any(self.factor(fix) > 1 for fix in rates if fix in big)
         others = [fix for fix in rates if fix not in big]
@@ -80,5 +81,5 @@ class Bundles:
             if self.space.allowed(rest | {fix}):
                 rest |= {fix}
         epochs = [fix for fix in self.of("epochs") if fix not in big]
-        exchanged = [self.switched(big, fix) for fix in (*others[:1], *epochs[:1])]
+        exchanged = [self.switched(big, fix) for fix in (*epochs[:1], *others[:1])]
         return [*(exchanged or [big - frozenset(rates)]), rest]

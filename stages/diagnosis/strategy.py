@@ -1,6 +1,6 @@
 """The order in which a search asks for points."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
 from stages.diagnosis.bundles import BIG, SMALL, Bundles
 from stages.diagnosis.families import Family
@@ -62,22 +62,25 @@ class Strategy(Bundles):
     def steps(self) -> Steps:
         """Yield the trainings of the whole search."""
         small, big = self.bundle(SMALL), self.bundle(BIG)
+        variants = self.variants(big)
         yield from self.race([AS_POSTED, small])
         if not self.enough:
             yield from self.race([big])
         if not self.enough:
-            yield from self.race(self.variants(big))
+            yield from self.race(variants)
         yield from self.finish(AS_POSTED)
         yield from self.minimize(self.scores.best)
         if not self.enough:
             yield from self.improve()
             if not self.minimal:
                 yield from self.minimize(self.scores.best)
+        yield from self.race([frozenset({fix}) for fix in self.untried])
         if self.minimal and len(self.minimal[0]) >= LARGE:
-            yield from self.restart()
+            yield from self.restart(variants[:1])
         yield from self.exchange(FIRST_EXCHANGES, least_alike=1)
-        yield from self.race(self.alone())
-        yield from self.restart()
+        yield from self.race([frozenset({fix}) for fix in self.likely])
+        yield from self.restart(variants)
+        yield from self.avoid()
         yield from self.exchange(self.left // 2, least_alike=0)
         yield from self.add()
         yield from self.finish_idle()
@@ -175,27 +178,30 @@ class Strategy(Bundles):
         """Return the repairs from which nothing can be dropped, the smallest first."""
         return [point for point in smallest(self.scores) if is_minimal(self.space, self.scores, point)]
 
-    def restart(self) -> Steps:
-        """Look for other repairs in variants of the big bundle, and without one fix of the first repair."""
-        for start in self.variants(self.bundle(BIG)):
+    def restart(self, starts: Sequence[Point]) -> Steps:
+        """Look for other repairs in points that contain none of those from which nothing can be dropped."""
+        for start in starts:
             if not any(point <= start for point in self.minimal):
                 yield from self.race([start])
                 yield from self.minimize(start)
+
+    def avoid(self) -> Steps:
+        """Look for repairs without one fix of the first repair, in the largest set that repairs."""
         for first in self.minimal[:1]:
             large = max((point for point in self.scores.trained if self.scores.repairs(point)), key=len)
             for fix in reversed(self.by_need(first)):
-                yield from self.race([large - {fix}])
-                yield from self.minimize(large - {fix})
+                yield from self.restart([large - {fix}])
 
     def add(self) -> Steps:
         """Add each other fix to the first repair."""
         for first in smallest(self.scores)[:1]:
             yield from self.race([first | {fix} for fix in self.likely if fix not in first])
 
-    def alone(self) -> list[Point]:
-        """Return each fix alone, first those that are in no trained point."""
+    @property
+    def untried(self) -> list[str]:
+        """Return the fixes that are in no trained point."""
         tried = frozenset().union(*self.scores.trained)
-        return [frozenset({fix}) for fix in sorted(self.likely, key=lambda fix: fix in tried)]
+        return [fix for fix in self.likely if fix not in tried]
 
     def finish_idle(self) -> Steps:
         """Train the fixes that seem to do nothing alone with every seed."""
