@@ -77,6 +77,7 @@ class Strategy(Bundles):
         yield from self.race([frozenset({fix}) for fix in self.untried])
         if self.minimal and len(self.minimal[0]) >= LARGE:
             yield from self.restart(variants[:1])
+            yield from self.avoid()
         yield from self.exchange(FIRST_EXCHANGES, least_alike=1)
         yield from self.race([frozenset({fix}) for fix in self.likely])
         yield from self.restart(variants)
