@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,13 +192,16 @@ class Replay(NamedTuple):
     """A search against the scores of all points.
 
     `smallest` are the smallest sets that repair. `good` says that the first repair of the search repairs too, and
-    `small` that it is as small as these.
+    `small` that it is as small as these. Of the points that the search trained, `repairing` do repair, and of these it
+    has given up `given_up` after one seed.
     """
 
     found: Found
     smallest: list[Point]
     good: bool
     small: bool
+    repairing: int = 0
+    given_up: int = 0
 
 
 def replay(space: Space, scores: Mapping[Point, list[float] | None], budget: int = 40) -> Replay:
@@ -216,7 +219,9 @@ def replay(space: Space, scores: Mapping[Point, list[float] | None], budget: int
     size = min(map(len, repairs))
     first = found.repairs[0] if found.repairs else None
     smallest = [point for point in repairs if len(point) == size]
-    return Replay(found, smallest, first in repairs, first is not None and len(first) <= size)
+    trained = [point for point in found.points if point in repairs]
+    lost = sum(not search.scores.complete(point) for point in trained)
+    return Replay(found, smallest, first in repairs, first is not None and len(first) <= size, len(trained), lost)
 
 
 def replays() -> dict[str, Replay]:
@@ -246,9 +251,10 @@ def main() -> None:
         verdict = "as good and as small" if row.good and row.small else "as good" if row.good else "not as good"
         say(f"{name}: {repair} ({len(row.found.points)} points, {row.found.trainings} trainings): {verdict}")
     both = sum(row.good and row.small for row in found.values())
+    say(f"as good and as small as the best of all points in {both} of {len(found)} faults")
     say(
-        f"as good and as small as the best of all points in {both} of {len(found)} faults, "
-        f"by {median(len(row.found.points) for row in found.values()):g} points in the median"
+        f"given up after one seed: {sum(row.given_up for row in found.values())} "
+        f"of {sum(row.repairing for row in found.values())} points that repair"
     )
 
 

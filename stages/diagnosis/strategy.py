@@ -159,7 +159,7 @@ class Strategy(Bundles):
         return [fix for fix in reversed(self.likely) if fix in point]
 
     def exchange(self, most: int, least_alike: int) -> Steps:
-        """Exchange one fix of the first repair for another; see `alike`."""
+        """Exchange one fix of the first repair for another, and see whether others can then be dropped; see `alike`."""
         for first in smallest(self.scores)[:1]:
             others = [fix for fix in self.likely if fix not in first]
             pairs = [(one, other) for other in others for one in self.by_need(first)]
@@ -167,7 +167,9 @@ class Strategy(Bundles):
                 (pair for pair in pairs if self.alike(*pair) >= least_alike), key=lambda pair: -self.alike(*pair)
             )
             points = [first - {one} | {other} for one, other in alike]
-            yield from self.race([point for point in points if point not in self.scores.points][:most])
+            new = [point for point in points if point not in self.scores.points][:most]
+            yield from self.race(new)
+            yield from self.restart([point for point in new if self.scores.repairs(point)])
 
     def alike(self, one: str, other: str) -> int:
         """Return 2 for fixes of one family, 1 if both are of families that speed up training, else 0."""
