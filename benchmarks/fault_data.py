@@ -12,7 +12,7 @@ from benchmarks import formulas
 from benchmarks.formulas import NUMBER
 
 # Larger data are cut, because one processor trains hundreds of networks per fault.
-MOST_ROWS, MOST_TEST_ROWS, MOST_FEATURES = 2000, 1000, 1000
+MOST_ROWS, MOST_TEST_ROWS, MOST_FEATURES = 1000, 500, 1000
 FEW, TEST_SHARE = 50, 0.25
 SEED = 0
 

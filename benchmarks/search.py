@@ -1,0 +1,96 @@
+"""Search the fixes of real faults by whichfix, by random search and by Optuna's TPE, and compare them."""
+
+import argparse
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks import common, faults, peers, table
+from benchmarks.faults import Fault
+from benchmarks.table import FRESH, SEEDS, Scorer, Table
+from stages.base import files, processor
+from stages.base.console import say
+from stages.base.errors import one_line
+from stages.diagnosis.rules import suggest
+from stages.diagnosis.scores import AS_POSTED
+
+PHASES = ("whichfix", "random", "elimination", "tpe", "tpe_first")
+REPETITIONS, TPE_REPETITIONS = 10, 2
+
+
+def scorer_of(fault: Fault, folder: Path, *, train: bool = True) -> Scorer:
+    """Return the scorer of a fault, whose space are the fixes that the rules suggest."""
+    found = suggest(fault.case, fault.data, table.symptoms(fault, folder))
+    return Scorer(table.cheap(fault, {each.name: each.fix for each in found}), Table(fault, folder, train=train))
+
+
+def fill(fault: Fault, folder: Path, phase: str) -> str:
+    """Train what a phase needs and is not in the table; return what was done."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.simplefilter("ignore")
+    scorer = scorer_of(fault, folder)
+    if phase == "whichfix":
+        for network in filter(None, (fault.case.as_posted, fault.fix)):
+            for seeds in (SEEDS, FRESH):
+                scorer.table.of(network, seeds, "as posted or published fix")
+        peers.whichfix(scorer)
+    points = peers.pool(scorer.space) if phase in ("random", "elimination") else []
+    if phase == "random":
+        for point in points:
+            scorer.entry(point)
+    for repetition in range(REPETITIONS):
+        if phase == "elimination":
+            peers.raced(scorer, peers.order(points, repetition), eliminate=True)
+    for repetition in range(TPE_REPETITIONS):
+        if phase in ("tpe", "tpe_first"):
+            list(peers.tpe(scorer, repetition, peers.first_points(scorer.space) if phase == "tpe_first" else [AS_POSTED]))
+    return f"{fault.id} {phase}: {scorer.table.trained} trained"
+
+
+def run(found: Sequence[Fault], folder: Path, phases: Sequence[str], workers: int) -> None:
+    """Fill the tables, the cheapest faults first."""
+    # A process that was forked after TensorFlow's import can wait forever.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as executor:
+        for phase in phases:
+            for line in executor.map(fill, found, [folder] * len(found), [phase] * len(found)):
+                say(line)
+
+
+def cheapest_first(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]:
+    """Return the faults that are cheap enough, in order, and for each that is left out the reason."""
+    costs = {fault.id: table.cheap(fault, {}).seconds(AS_POSTED) for fault in found}
+    left_out = {
+        fault_id: f"a training as posted takes some {cost:.0f} s; at most {table.MOST_SECONDS_POSTED:g}"
+        for fault_id, cost in costs.items()
+        if cost > table.MOST_SECONDS_POSTED
+    }
+    kept = [fault for fault in found if fault.id not in left_out]
+    return sorted(kept, key=lambda fault: costs[fault.id]), left_out
+
+
+def main() -> None:
+    """Fill the tables, measure, and write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--faults", type=Path, required=True, help="the file of faults")
+    parser.add_argument("--mnist", type=Path, default=Path("data/raw/mnist.npz"), help="MNIST, as `fetch` writes it")
+    parser.add_argument("--cache", type=Path, default=Path("build/search"), help="the folder of the tables")
+    parser.add_argument("--phases", nargs="*", default=PHASES, choices=PHASES, help="which tables are filled")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    processor.apply()
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    found, skipped = faults.read(arguments.faults, arguments.mnist)
+    kept, left_out = cheapest_first(found)
+    say(f"{len(kept)} faults; left out: {skipped | left_out}")
+    run(kept, arguments.cache, arguments.phases, arguments.workers)
+
+
+if __name__ == "__main__":
+    with one_line():
+        main()
+
+
+__all__ = ["common", "files"]
