@@ -60,7 +60,7 @@ def examples(dataset: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
 
 
 def split(text: str, x: np.ndarray, y: np.ndarray, notes: list[str]) -> Examples:
-    """Return the rows of training and test: a quarter or the share that `text` names, if there are more than 50 rows."""
+    """Return the rows of training and test: a quarter, or the share that `text` names, of more than 50 rows."""
     if match := re.search(rf"test ({NUMBER})\.\.({NUMBER})", text):
         points = np.linspace(float(match[1]), float(match[2]), 200)
         formula = formula_of(text)
@@ -94,7 +94,11 @@ def of_scikit_learn(text: str, notes: list[str]) -> Rows | None:
     from sklearn import datasets
 
     if re.search(r"\bload_(\w+)|\b(iris|wine|breast cancer)\b", text, re.IGNORECASE):
-        name = next(each for each in ("iris", "wine", "breast_cancer", "digits", "diabetes", "") if each.replace("_", " ") in text.lower().replace("_", " "))
+        name = next(
+            each
+            for each in ("iris", "wine", "breast_cancer", "digits", "diabetes", "")
+            if each.replace("_", " ") in text.lower().replace("_", " ")
+        )
         if not name:
             return None
         x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
@@ -156,7 +160,7 @@ def of_logic(text: str, notes: list[str]) -> Rows | None:
 
 
 def of_literal_rows(text: str, notes: list[str]) -> Rows | None:
-    """Return rows that stand in the text: ``[1,1],[0,0] -> 0,1``, ``[73,80]->152, [93,88]->185`` or ``1 -> 1, 2 -> 0``."""
+    """Return rows that stand in the text: ``[1,1],[0,0] -> 0,1``, ``[7,8]->15, [9,8]->18`` or ``1 -> 1, 2 -> 0``."""
     row = rf"\[{NUMBER}(?:\s*,\s*{NUMBER})*\]"
     pairs = re.findall(rf"({row})\s*->\s*({row}|{NUMBER})", text)
     if len(pairs) > 1:
@@ -167,7 +171,11 @@ def of_literal_rows(text: str, notes: list[str]) -> Rows | None:
         if len(answers) == len(x):
             return x, squeezed(numbers(answers))
     pairs = re.findall(rf"(?<![\w.])({NUMBER})\s*->\s*({NUMBER})", text)
-    return (numbers([pair[0] for pair in pairs]), squeezed(numbers([pair[1] for pair in pairs]))) if len(pairs) > 1 else None
+    return (
+        (numbers([pair[0] for pair in pairs]), squeezed(numbers([pair[1] for pair in pairs])))
+        if len(pairs) > 1
+        else None
+    )
 
 
 def numbers(rows: list[str]) -> np.ndarray:
@@ -209,8 +217,8 @@ def of_simple_targets(text: str, notes: list[str]) -> Rows | None:
         return x, x[:, int(match[4])]
     if match := re.search(r"average of (two|three|\d+) integers (\d+)\.\.(\d+)", text):
         count = {"two": 2, "three": 3}.get(match[1]) or int(match[1])
-        x = random.integers(int(match[2]), int(match[3]) + 1, (limited(rows or 1000, notes), count))
-        return x, x.mean(axis=1)
+        integers = random.integers(int(match[2]), int(match[3]) + 1, (limited(rows or 1000, notes), count))
+        return integers, integers.mean(axis=1)
     if match := re.search(r"uniform random x and y, (\d+) x (\d+)", text):
         x = random.uniform(size=(limited(int(match[1]), notes), int(match[2])))
         return x, random.uniform(size=len(x))
@@ -219,7 +227,10 @@ def of_simple_targets(text: str, notes: list[str]) -> Rows | None:
 
 def formula_of(text: str) -> str | None:
     """Return the formula in the text, without its variable's range."""
-    match = re.search(r"\by\s*=\s*(.+?)(?:,? (?:with|on|for|where)\b|, [a-z]\w* ?[=~]|,? linspace|,? (?:in|over) |[;|]|,? \d+ rows|$)", text)
+    match = re.search(
+        r"\by\s*=\s*(.+?)(?:,? (?:with|on|for|where|in|over)\b|, [a-z]\w* ?[=~]|,? linspace|[;|]|,? \d+ rows|$)",
+        text,
+    )
     if match:
         return match[1]
     match = re.search(r"^((?:sin|cos|tanh|exp)\([^|;,]*\))", text)
@@ -257,7 +268,7 @@ def of_formula(text: str, notes: list[str]) -> Rows | None:
 
 
 def of_described_rows(text: str, notes: list[str]) -> Rows | None:
-    """Return rows of whole numbers in place of rows that the text only counts; a threshold of their sum is the class."""
+    """Return rows of whole numbers in place of rows that the text only counts; their sum decides the class."""
     random = np.random.default_rng(SEED)
     if match := re.search(r"(\d+) letter codes as ASCII numbers (\d+)\.\.(\d+) \+ binary label, (\d+) rows", text):
         features, low, high, rows, classes = (*map(int, match.groups()), 2)

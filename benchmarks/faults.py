@@ -99,7 +99,9 @@ def fault_of(index: int, entry: Mapping[str, Any], datasets: Mapping[str, Mappin
     checks.check_case(case)
     checks.check_points(case)
     basis, trust = str(entry["fault_types_basis"]).split(":")[0].split()[0], entry["ground_truth_trust"]
-    return Fault(index, entry["id"], case, data, fix, tuple(entry["fault_codes"]), basis, trust, tuple(dict.fromkeys(notes)))
+    return Fault(
+        index, entry["id"], case, data, fix, tuple(entry["fault_codes"]), basis, trust, tuple(dict.fromkeys(notes))
+    )
 
 
 def prepared(made: Examples, task: Task) -> Prepared:
@@ -158,7 +160,9 @@ def network_of(entry: Mapping[str, Any], task: Task, data: Prepared, notes: list
 
 def batch_of(size: Any, data: Prepared) -> int:
     """Return the batch size; without one it is 32, and a full batch has all rows."""
-    return int(size) if isinstance(size, int) else len(data.x["train"]) if isinstance(size, str) and "full" in size else 32
+    return (
+        int(size) if isinstance(size, int) else len(data.x["train"]) if isinstance(size, str) and "full" in size else 32
+    )
 
 
 def epochs_of(entry: Mapping[str, Any], notes: list[str]) -> int:
@@ -185,7 +189,18 @@ def optimizer_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the optimizer with its settings."""
     settings = {
         key: entry[key]
-        for key in ("learning_rate", "momentum", "nesterov", "decay", "beta_1", "beta_2", "rho", "epsilon", "clipnorm", "clipvalue")
+        for key in (
+            "learning_rate",
+            "momentum",
+            "nesterov",
+            "decay",
+            "beta_1",
+            "beta_2",
+            "rho",
+            "epsilon",
+            "clipnorm",
+            "clipvalue",
+        )
         if entry.get(key) is not None
     }
     return {"name": re.split(r"[\s(]", entry["optimizer"].strip())[0], **settings}
@@ -226,7 +241,9 @@ def layers_of(layers: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     counts: dict[str, int] = {}
     for place, layer in enumerate(layers):
         kind = layer.get("type", "Dense")
-        settings = {key: value for key, value in layer.items() if key not in ("type", "init", "l2") and value is not None}
+        settings = {
+            key: value for key, value in layer.items() if key not in ("type", "init", "l2") and value is not None
+        }
         if kind == "Dense":
             initializers = initializers_of(str(layer.get("init") or "glorot_uniform"))
             settings |= initializers | ({"l2": layer["l2"]} if layer.get("l2") else {})

@@ -33,7 +33,7 @@ def value(text: str, variables: Mapping[str, np.ndarray], random: np.random.Gene
         If `text` is no formula of these variables.
     """
     rows = len(next(iter(variables.values())))
-    functions = {
+    functions: dict[str, Callable[..., np.ndarray]] = {
         **FUNCTIONS,
         "N": lambda mean, deviation: random.normal(mean, deviation, rows),
         "U": lambda low, high: random.uniform(low, high, rows),
@@ -77,7 +77,9 @@ def ranges(text: str, random: np.random.Generator, n_rows: int | None, most_rows
     elif match := re.search(rf"U\(({NUMBER}),\s*({NUMBER})\)", text):
         found = random.uniform(float(match[1]), float(match[2]), min(n_rows or 1000, most_rows))
         found = np.sort(found) if "sorted" in text else found
-    elif match := re.search(rf"[a-z]\s*=\s*({NUMBER}(?:\s*,\s*{NUMBER})+)|points\s+({NUMBER}(?:\s*,\s*{NUMBER})*)", text):
+    elif match := re.search(
+        rf"[a-z]\s*=\s*({NUMBER}(?:\s*,\s*{NUMBER})+)|points\s+({NUMBER}(?:\s*,\s*{NUMBER})*)", text
+    ):
         found = np.array([float(number) for number in re.findall(NUMBER, match[1] or match[2])])
     else:
         return None

@@ -16,7 +16,7 @@ from stages.diagnosis.strategy import BIG, SMALL, Steps, Strategy
 
 POINTS = 40
 # Random points of all repetitions come from one pool, so that few networks are trained.
-POOL = 50
+POOL = 40
 MOST_TRIES = 5000
 
 
@@ -116,13 +116,16 @@ def tpe(scorer: Scorer, repetition: int, first: Sequence[Point]) -> Iterator[Tra
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(multivariate=True, seed=repetition, warn_independent_sampling=False)
+    sampler = optuna.samplers.TPESampler(multivariate=True, seed=repetition)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     kinds = groups(scorer.space)
     names = ["+".join(group) for group in kinds]
     for point in first:
         study.enqueue_trial(
-            {name: next((fix for fix in group if fix in point), "none") for name, group in zip(names, kinds, strict=True)}
+            {
+                name: next((fix for fix in group if fix in point), "none")
+                for name, group in zip(names, kinds, strict=True)
+            }
         )
     known: set[Point] = set()
     for _ in range(20 * POINTS):

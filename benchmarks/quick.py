@@ -7,14 +7,16 @@ A program per configuration takes XLA seconds to compile, and the benchmark trai
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import islice
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from stages.config.network import Layer, Network
+from benchmarks.quick_losses import ACTIVATIONS, EPSILON, LOSSES, Output
+from benchmarks.quick_steps import OPTIMIZERS, Stopping
+from stages.config.network import Network
 from stages.config.strict import RefusedError
 from stages.data import scoring
 from stages.data.prepared import Prepared
@@ -23,8 +25,6 @@ from stages.training import orders
 from stages.training.answers import Answers, statistics, targets_of
 from stages.training.keras import keras, tf
 
-EPSILON = 1e-7
-SIGMOID_RANGE = 60.0
 PARTS = models.DRAWN
 Array = np.ndarray
 
@@ -35,28 +35,6 @@ def first_weights(name: str, settings: tuple[tuple[str, Any], ...], shape: tuple
     kind = getattr(keras.initializers, name.title().replace("_", ""))
     own = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
     return np.array(kind(**dict(settings), **own)(shape, dtype="float32"))
-
-
-def sigmoid(z: Array) -> Array:
-    """Return the logistic function of `z`."""
-    return 1 / (1 + np.exp(-np.clip(z, -SIGMOID_RANGE, SIGMOID_RANGE)))
-
-
-def softmax(z: Array) -> Array:
-    """Return the softmax over the last axis."""
-    powers = np.exp(z - z.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-# Each activation and, from its output `a` and input `z`, the gradient of the input.
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, Array], Array]]] = {
-    "linear": (lambda z: z, lambda g, a, z: g),
-    "relu": (lambda z: np.maximum(z, 0), lambda g, a, z: g * (z > 0)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.2 * z), lambda g, a, z: np.where(z > 0, g, 0.2 * g)),
-    "tanh": (np.tanh, lambda g, a, z: g * (1 - a * a)),
-    "sigmoid": (sigmoid, lambda g, a, z: g * a * (1 - a)),
-    "softmax": (softmax, lambda g, a, z: a * (g - (g * a).sum(axis=-1, keepdims=True))),
-}
 
 
 class Training:
@@ -74,14 +52,19 @@ class Training:
         self.answers = Answers(network, data.facts, self.known)
         self.targets = targets_of(network, data, "train", self.known)
         self.loss = network.loss["name"]
-        self.logits = bool(network.loss.get("from_logits"))
         self.layers = [layer for layer in network.layers if layer["layer"] != "Flatten"]
         self._check()
         self._initialize()
+        self.stopping = Stopping(network, self.vector)
+        self.output = Output(self.layers[-1]["activation"], bool(network.loss.get("from_logits")), self.stopping.wanted)
 
     def _check(self) -> None:
         kinds = {layer["layer"] for layer in self.layers}
-        if kinds - {"Dense", "Dropout", "BatchNormalization"} or self.layers[-1]["layer"] != "Dense" or self.data.x["train"].ndim != 2:
+        if (
+            kinds - {"Dense", "Dropout", "BatchNormalization"}
+            or self.layers[-1]["layer"] != "Dense"
+            or self.data.x["train"].ndim != 2
+        ):
             raise RefusedError(f"layers {', '.join(sorted(kinds))}", "Dense, Dropout and BatchNormalization, of rows")
         if {layer["activation"] for layer in self.network.dense} - ACTIVATIONS.keys():
             raise RefusedError("another activation", ", ".join(ACTIVATIONS))
@@ -146,13 +129,15 @@ class Training:
         if self.network.inputs == "standardized":
             assert self.known.inputs is not None
             mean, variance = self.known.inputs
-            return ((x - mean) / np.maximum(np.sqrt(variance), EPSILON)).astype(np.float32)
+            x = (x - mean) / np.maximum(np.sqrt(variance), EPSILON)
+            standardized: Array = x.astype(np.float32)
+            return standardized
         if self.network.inputs == "raw":
             return x
         return (x * self.network.inputs.scale + self.network.inputs.offset).astype(np.float32)
 
     def run(self, allowed: Callable[[], bool] = lambda: True) -> list[float]:
-        """Train, and return the score of each seed on the split `split_judged`.
+        """Train, and return the score of each seed, as `scores` does.
 
         Raises
         ------
@@ -164,23 +149,24 @@ class Training:
         size = min(network.batch_size or rows, rows)
         streams = [orders.epochs(network, rows, order) for order in self.orders]
         step = OPTIMIZERS[network.optimizer["name"]](self)
-        stops = Stopping(network, self.vector)
         with np.errstate(all="ignore"):
             for _ in range(network.epochs or 0):
                 epoch = np.stack([next(stream).rows for stream in streams])
                 total = np.zeros(len(self.seeds))
-                for batch in np.split(epoch, range(size, epoch.shape[1], size), axis=1) if size < epoch.shape[1] else [epoch]:
-                    loss = self._step(x[batch], self.targets[batch], stops.wanted)
+                for batch in (
+                    np.split(epoch, range(size, epoch.shape[1], size), axis=1) if size < epoch.shape[1] else [epoch]
+                ):
+                    loss = self._step(x[batch], self.targets[batch])
                     total += loss * batch.shape[1]
                     step()
-                if stops.after(total / epoch.shape[1]) or not np.isfinite(self.vector[:, 0]).any():
+                if self.stopping.after(total / epoch.shape[1]) or not np.isfinite(self.vector[:, 0]).any():
                     break
                 if not allowed():
                     raise TimeoutError
-            return self.scores(stops.restored())
+            return self.scores(self.stopping.restored())
 
     def scores(self, vector: Array) -> list[float]:
-        """Return the score of each seed on every split's last one: test if there is one."""
+        """Return the score of each seed on the test split, or without one on the training split."""
         self.vector[...] = vector
         split = list(self.data.x)[-1]
         outputs = self._forward(np.broadcast_to(self.prepared(split), (len(self.seeds), *self.data.x[split].shape)))
@@ -206,10 +192,11 @@ class Training:
         return h
 
     def _normalized(self, place: int, h: Array) -> Array:
-        return h * self.parts[place, "gamma"][:, np.newaxis] + self.parts[place, "beta"][:, np.newaxis]
+        scaled: Array = h * self.parts[place, "gamma"][:, np.newaxis] + self.parts[place, "beta"][:, np.newaxis]
+        return scaled
 
-    def _step(self, h: Array, targets: Array, losses: bool) -> Array:
-        """Compute the gradient of a batch [seeds, n, features] for every weight; return the loss of each seed."""
+    def _step(self, h: Array, targets: Array) -> Any:
+        """Compute the gradient for a batch [seeds, n, features]; return the loss of each seed, if it is wanted."""
         kept: list[tuple[Any, ...]] = []
         for place, layer in enumerate(self.layers):
             if layer["layer"] == "Dense":
@@ -235,7 +222,7 @@ class Training:
                 unit = (h - mean) / root
                 kept.append((unit, root))
                 h = self._normalized(place, unit)
-        loss, g, at_input = LOSSES[self.loss](self, h, kept[-1][1], targets)
+        loss, g, at_input = LOSSES[self.loss](self.output, h, kept[-1][1], targets)
         for place in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[place]
             if layer["layer"] == "Dense":
@@ -258,187 +245,7 @@ class Training:
                 np.sum(g, axis=1, out=self.gradients[place, "beta"])
                 g = g * self.parts[place, "gamma"][:, np.newaxis]
                 g = (g - g.mean(axis=1, keepdims=True) - unit * (g * unit).mean(axis=1, keepdims=True)) / root
-        return loss.mean(axis=(1, 2)) if losses else np.zeros(len(self.seeds))
-
-
-Loss = tuple[Array, Array, bool]
-"""The loss per output, its gradient, and whether it is that of the input of the last activation."""
-
-
-def _squares(training: Training, outputs: Array, z: Array, targets: Array) -> Loss:
-    difference = outputs - targets
-    gradient = difference * np.float32(2 / difference.shape[1] / difference.shape[2])
-    if gradient.shape != outputs.shape:
-        gradient = gradient.sum(axis=2, keepdims=True)
-    return difference**2, gradient, False
-
-
-def _distances(training: Training, outputs: Array, z: Array, targets: Array) -> Loss:
-    difference = outputs - targets
-    gradient = np.sign(difference) * np.float32(1 / difference.shape[1] / difference.shape[2])
-    if gradient.shape != outputs.shape:
-        gradient = gradient.sum(axis=2, keepdims=True)
-    return np.abs(difference), gradient, False
-
-
-def _binary(training: Training, outputs: Array, z: Array, targets: Array) -> Loss:
-    """Keras goes back to the logits behind a sigmoid, and clips other outputs."""
-    scale = np.float32(1 / outputs.shape[1] / outputs.shape[2])
-    activation = training.layers[-1]["activation"]
-    if training.logits or activation == "sigmoid":
-        logits = outputs if training.logits else z
-        loss = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
-        return loss, (sigmoid(logits) - targets) * scale, not training.logits
-    clipped = np.clip(outputs, EPSILON, np.float32(1 - EPSILON))
-    loss = -targets * np.log(clipped) - (1 - targets) * np.log(1 - clipped)
-    gradient = (clipped - targets) / (clipped * (1 - clipped)) * (clipped == outputs)
-    return loss, gradient * scale, False
-
-
-def _categorical(training: Training, outputs: Array, z: Array, targets: Array) -> Loss:
-    scale = np.float32(1 / outputs.shape[1])
-    if training.logits or training.layers[-1]["activation"] == "softmax":
-        answers = softmax(z) if not training.logits else softmax(outputs)
-        total = targets.sum(axis=-1, keepdims=True)
-        loss = -targets * np.log(np.maximum(answers, 1e-37))
-        return loss, (answers * total - targets) * scale, not training.logits
-    total = outputs.sum(axis=-1, keepdims=True)
-    shares = outputs / total
-    clipped = np.clip(shares, EPSILON, np.float32(1 - EPSILON))
-    by_share = -targets / clipped * (clipped == shares)
-    gradient = (by_share - (by_share * shares).sum(axis=-1, keepdims=True)) / total
-    return -targets * np.log(clipped), gradient * scale, False
-
-
-def _sparse(training: Training, outputs: Array, z: Array, targets: Array) -> Loss:
-    scale = np.float32(1 / outputs.shape[1])
-    places = targets.reshape(targets.shape[:2]).astype(int)
-    chosen = np.eye(outputs.shape[-1], dtype=np.float32)[places]
-    if training.logits or training.layers[-1]["activation"] == "softmax":
-        answers = softmax(outputs) if training.logits else outputs
-        loss = -chosen * np.log(np.maximum(answers, 1e-37))
-        return loss, (answers - chosen) * scale, not training.logits
-    clipped = np.clip(outputs, EPSILON, np.float32(1 - EPSILON))
-    answers = clipped / clipped.sum(axis=-1, keepdims=True)
-    gradient = (answers - chosen) / clipped * (clipped == outputs)
-    return -chosen * np.log(answers), gradient * scale, False
-
-
-LOSSES: dict[str, Callable[[Training, Array, Array, Array], Loss]] = {
-    "mean_squared_error": _squares,
-    "mean_absolute_error": _distances,
-    "binary_crossentropy": _binary,
-    "categorical_crossentropy": _categorical,
-    "sparse_categorical_crossentropy": _sparse,
-}
-
-
-def _rates(training: Training) -> Iterator[np.float32]:
-    rate, decay = training.network.optimizer["learning_rate"], training.network.optimizer["decay"]
-    if isinstance(rate, dict):
-        raise RefusedError("a schedule", "a rate that is a number")
-    step = 0
-    while True:
-        yield np.float32(rate / (1 + decay * step))
-        step += 1
-
-
-def _clip(training: Training) -> None:
-    settings = training.network.optimizer
-    if limit := settings.get("clipnorm"):
-        for part in training.gradients.values():
-            norms = np.sqrt((part**2).sum(axis=tuple(range(1, part.ndim)), keepdims=True))
-            part *= np.where(norms > limit, limit / np.maximum(norms, 1e-30), 1).astype(np.float32)
-    elif limit := settings.get("clipvalue"):
-        np.clip(training.gradient, -limit, limit, out=training.gradient)
-
-
-def _sgd(training: Training) -> Callable[[], None]:
-    settings, g, w = training.network.optimizer, training.gradient, training.vector
-    momentum, nesterov = np.float32(settings["momentum"]), settings["nesterov"]
-    velocity, rates = np.zeros_like(w), _rates(training)
-
-    def step() -> None:
-        nonlocal w
-        _clip(training)
-        rate = next(rates)
-        if not momentum:
-            w -= rate * g
-            return
-        np.multiply(velocity, momentum, out=velocity)
-        np.subtract(velocity, rate * g, out=velocity)
-        w += momentum * velocity - rate * g if nesterov else velocity
-
-    return step
-
-
-def _adam(training: Training) -> Callable[[], None]:
-    settings, g, w = training.network.optimizer, training.gradient, training.vector
-    one, two, epsilon = settings["beta_1"], settings["beta_2"], np.float32(settings["epsilon"])
-    first, second, rates = np.zeros_like(w), np.zeros_like(w), _rates(training)
-    a, b = np.float32(1 - one), np.float32(1 - two)
-    count = 0
-
-    def step() -> None:
-        nonlocal w, count, first, second
-        _clip(training)
-        count += 1
-        rate = next(rates) * np.float32(math.sqrt(1 - two**count) / (1 - one**count))
-        first += (g - first) * a
-        second += (g * g - second) * b
-        w -= rate * first / (np.sqrt(second) + epsilon)
-
-    return step
-
-
-def _rmsprop(training: Training) -> Callable[[], None]:
-    settings, g, w = training.network.optimizer, training.gradient, training.vector
-    rho, epsilon, momentum = np.float32(settings["rho"]), np.float32(settings["epsilon"]), np.float32(settings["momentum"])
-    squares, change, rates = np.zeros_like(w), np.zeros_like(w), _rates(training)
-
-    def step() -> None:
-        nonlocal w, squares, change
-        _clip(training)
-        squares += (g * g - squares) * (1 - rho)
-        update = next(rates) * g / np.sqrt(squares + epsilon)
-        change = momentum * change + update if momentum else update
-        w -= change
-
-    return step
-
-
-OPTIMIZERS = {"sgd": _sgd, "adam": _adam, "rmsprop": _rmsprop}
-
-
-class Stopping:
-    """Keras's early stopping on the training loss, for each seed."""
-
-    def __init__(self, network: Network, vector: Array) -> None:
-        settings = network.early_stopping
-        self.wanted = settings is not None
-        self.settings = settings or {}
-        self.vector = vector
-        self.final = np.zeros_like(vector) if self.wanted else vector
-        self.best, self.waited = np.full(len(vector), np.inf), np.zeros(len(vector), int)
-        self.stopped = np.zeros(len(vector), bool)
-        if self.wanted and (self.settings["monitor"] != "loss" or self.settings["restore_best_weights"]):
-            raise RefusedError("another early stopping", "one that watches the loss")
-
-    def after(self, losses: Array) -> bool:
-        """Take the loss of an epoch per seed; return whether all seeds have stopped."""
-        if not self.wanted:
-            return False
-        better = losses + self.settings["min_delta"] < self.best
-        self.best = np.where(better, losses, self.best)
-        self.waited = np.where(better, 0, self.waited + 1)
-        ending = (self.waited >= self.settings["patience"]) & ~self.stopped
-        self.final[ending] = self.vector[ending]
-        self.stopped |= ending
-        return bool(self.stopped.all())
-
-    def restored(self) -> Array:
-        """Return the final weights."""
-        return np.where(self.stopped[:, np.newaxis], self.final, self.vector) if self.wanted else self.vector
+        return loss.mean(axis=(1, 2)) if self.stopping.wanted else 0.0
 
 
 def cost(network: Network, n_examples: int, n_features: int, seeds: int) -> float:
@@ -446,9 +253,6 @@ def cost(network: Network, n_examples: int, n_features: int, seeds: int) -> floa
     size = min(network.batch_size or n_examples, n_examples)
     steps = (network.epochs or 0) * math.ceil(orders.rows_per_epoch(network, n_examples) / size)
     widths = [n_features, *(layer["units"] for layer in network.dense)]
-    weights = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    weights: int = sum(a * b for a, b in pairwise(widths))
     each = 25e-6 * len(network.layers) + 4e-5 + seeds * weights * (size * 6 / 15e9 + 4e-9)
-    return steps * each
-
-
-__all__ = ["Training", "cost", "islice", "Layer"]
+    return float(steps * each)

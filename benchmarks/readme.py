@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/performance.md from reports/results/ and benchmarks/results/.
+"""Write the tables of README.md, docs/performance.md and docs/search.md from reports/results/ and benchmarks/results/.
 
 No number in these tables is typed by hand; a test compares them with the files.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common
+from benchmarks import common, search_tables
 from stages.analysis import results
 from stages.base import files
 from stages.base.console import say
@@ -15,7 +15,7 @@ from stages.base.errors import one_line
 from stages.config.network import WHEN
 from stages.track import percent
 
-README, PERFORMANCE = Path("README.md"), Path("docs/performance.md")
+README, PERFORMANCE, SEARCH = Path("README.md"), Path("docs/performance.md"), Path("docs/search.md")
 BEGIN, END = "<!-- {}: written by `python -m benchmarks.readme` -->\n", "<!-- end of {} -->\n"
 CASES = ("mnist", "ex4")
 # What the variants and baselines of these cases are, for a reader who does not know their names.
@@ -172,6 +172,12 @@ def benchmarks_part() -> str:
     return "\n" + "\n".join([*tables, ""]) if tables else ""
 
 
+def search_part() -> str:
+    """Return the tables of the benchmark of the search."""
+    path = common.RESULTS / "search.json"
+    return search_tables.search_part(files.read_json(path)) if path.is_file() else ""
+
+
 def section(text: str, name: str) -> str:
     """Return what stands between the two marks of a section."""
     return text.partition(BEGIN.format(name))[2].partition(END.format(name))[0]
@@ -185,9 +191,10 @@ def replaced(text: str, name: str, content: str) -> str:
 
 
 def main() -> None:
-    """Write the tables of both files, in the root of the project."""
+    """Write the tables of all files, in the root of the project."""
     written = {README: ("results", results_part([results.read(case) for case in CASES]))}
     written[PERFORMANCE] = ("benchmarks", benchmarks_part())
+    written[SEARCH] = ("search", search_part())
     for path, (name, content) in written.items():
         path.write_text(replaced(path.read_text(encoding="utf-8"), name, content), encoding="utf-8")
         say(f"wrote {path}")

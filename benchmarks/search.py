@@ -4,21 +4,23 @@ import argparse
 import os
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from benchmarks import common, faults, peers, table
+from benchmarks import common, compare, fault_data, faults, measures, peers, table
 from benchmarks.faults import Fault
-from benchmarks.table import FRESH, SEEDS, Scorer, Table
+from benchmarks.table import FRESH, SEEDS, MissingError, Scorer, Table
 from stages.base import files, processor
 from stages.base.console import say
 from stages.base.errors import one_line
 from stages.diagnosis.rules import suggest
 from stages.diagnosis.scores import AS_POSTED
 
-PHASES = ("whichfix", "random", "elimination", "tpe", "tpe_first")
-REPETITIONS, TPE_REPETITIONS = 10, 2
+PHASES = ("whichfix", "random", "tpe_first", "tpe", "eliminated", "targets")
+# So many faults go through all phases before the next ones.
+CHUNK = 8
 
 
 def scorer_of(fault: Fault, folder: Path, *, train: bool = True) -> Scorer:
@@ -37,16 +39,13 @@ def fill(fault: Fault, folder: Path, phase: str) -> str:
             for seeds in (SEEDS, FRESH):
                 scorer.table.of(network, seeds, "as posted or published fix")
         peers.whichfix(scorer)
-    points = peers.pool(scorer.space) if phase in ("random", "elimination") else []
     if phase == "random":
-        for point in points:
+        for point in peers.pool(scorer.space):
             scorer.entry(point)
-    for repetition in range(REPETITIONS):
-        if phase == "elimination":
-            peers.raced(scorer, peers.order(points, repetition), eliminate=True)
-    for repetition in range(TPE_REPETITIONS):
-        if phase in ("tpe", "tpe_first"):
-            list(peers.tpe(scorer, repetition, peers.first_points(scorer.space) if phase == "tpe_first" else [AS_POSTED]))
+    if phase in compare.METHODS and phase != "whichfix":
+        list(compare.runs_of(scorer, phase))
+    if phase == "targets":
+        compare.row_of(fault, Scorer(scorer.space, scorer.table))
     return f"{fault.id} {phase}: {scorer.table.trained} trained"
 
 
@@ -54,9 +53,14 @@ def run(found: Sequence[Fault], folder: Path, phases: Sequence[str], workers: in
     """Fill the tables, the cheapest faults first."""
     # A process that was forked after TensorFlow's import can wait forever.
     with ProcessPoolExecutor(workers, get_context("spawn")) as executor:
-        for phase in phases:
-            for line in executor.map(fill, found, [folder] * len(found), [phase] * len(found)):
-                say(line)
+        jobs = [
+            executor.submit(fill, fault, folder, phase)
+            for start in range(0, len(found), CHUNK)
+            for phase in phases
+            for fault in found[start : start + CHUNK]
+        ]
+        for job in as_completed(jobs):
+            say(job.result())
 
 
 def cheapest_first(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]:
@@ -71,6 +75,19 @@ def cheapest_first(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]
     return sorted(kept, key=lambda fault: costs[fault.id]), left_out
 
 
+def measured(found: Sequence[Fault], folder: Path) -> list[dict[str, Any]]:
+    """Return the row of each fault whose tables are full enough, in the order of the file."""
+    rows = []
+    for fault in sorted(found, key=lambda each: each.index):
+        if not (folder / f"{fault.id}.symptoms.json").is_file():
+            continue
+        try:
+            rows.append(measures.rounded(compare.row_of(fault, scorer_of(fault, folder, train=False))))
+        except MissingError as error:
+            say(f"not measured: {error}")
+    return rows
+
+
 def main() -> None:
     """Fill the tables, measure, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -79,18 +96,40 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("build/search"), help="the folder of the tables")
     parser.add_argument("--phases", nargs="*", default=PHASES, choices=PHASES, help="which tables are filled")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "search.json")
     arguments = parser.parse_args()
     processor.apply()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     found, skipped = faults.read(arguments.faults, arguments.mnist)
     kept, left_out = cheapest_first(found)
-    say(f"{len(kept)} faults; left out: {skipped | left_out}")
+    for name, reason in (skipped | left_out).items():
+        say(f"left out: {name}: {reason}")
     run(kept, arguments.cache, arguments.phases, arguments.workers)
+    rows = measured(kept, arguments.cache)
+    result = {
+        "settings": {
+            "seeds": len(SEEDS),
+            "fresh_seeds": len(FRESH),
+            "points": peers.POINTS,
+            "pool": peers.POOL,
+            "repetitions": {
+                "random": compare.REPETITIONS,
+                "eliminated": compare.ELIMINATIONS,
+                "tpe": compare.TPE_REPETITIONS,
+            },
+            "most_seconds": table.MOST_SECONDS,
+            "most_rows": fault_data.MOST_ROWS,
+            "most_features": fault_data.MOST_FEATURES,
+            "smallest_gain": compare.SMALLEST_GAIN,
+        },
+        "left_out": skipped | left_out,
+        "faults": rows,
+        "figures": measures.rounded(compare.figures(rows)),
+    }
+    files.write_json(arguments.output, {"machine": common.machine(), **result})
+    say(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":
     with one_line():
         main()
-
-
-__all__ = ["common", "files"]
