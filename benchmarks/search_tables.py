@@ -162,7 +162,8 @@ def racing_part(result: Figures) -> str:
     share = found["good_given_up"] / found["good"]
     return (
         f"Racing gave {found['given_up']} points up after one seed. Of the {found['good']} points that reach the\n"
-        f"target with all three seeds, these were {found['good_given_up']}, or {100 * share:.1f}%. The stated rate is 5%.\n"
+        f"target with all three seeds, these were {found['good_given_up']}, or {100 * share:.1f}%. The stated rate\n"
+        "is 5%.\n"
     )
 
 
