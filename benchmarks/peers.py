@@ -31,9 +31,9 @@ def whichfix(scorer: Scorer) -> tuple[list[Training], Any]:
 
 
 def groups(space: Space) -> list[tuple[str, ...]]:
-    """Return the fixes in groups of alternatives: any two of a group are never combined."""
+    """Return the fixes, by name, in groups of alternatives: any two of a group are never combined."""
     found: list[list[str]] = []
-    for fix in space.fixes:
+    for fix in sorted(space.fixes):
         for group in found:
             if all(frozenset((fix, other)) in space.excluded for other in group):
                 group.append(fix)

@@ -50,7 +50,8 @@ def methods_part(result: Figures) -> str:
     for half, title in HALVES.items():
         figures = result["figures"][half]
         rows = []
-        for method, found in figures["methods"].items():
+        for method in filter(figures["methods"].get, METHODS):
+            found = figures["methods"][method]
             until = found["until_target"]
             trainings, compute = until["trainings"], until["compute"]
             ours = method == "whichfix"
