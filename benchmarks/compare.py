@@ -16,6 +16,8 @@ REPETITIONS, ELIMINATIONS, TPE_REPETITIONS = 10, 3, 1
 CANDIDATES = 5
 # A fault is compared if some method gains so much, in accuracy or R², on fresh seeds.
 SMALLEST_GAIN = 0.05
+# Scores of the short training and of whichfix's own count as equal if they differ by so much.
+CLOSE = 0.02
 METHODS = {
     "whichfix": "whichfix",
     "random": "random search",
@@ -202,6 +204,9 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         (len(row["whichfix"]["repairs"][0]["fixes"]) if row["whichfix"]["repairs"] else None, row["smallest"])
         for row in compared
     ]
+    any_repairs = [row for row in compared if any(each["repaired"] for each in row["methods"].values())]
+    ours = [row["methods"]["whichfix"]["repaired"] for row in any_repairs]
+    found["repaired_of_any"] = measures.mean(ours) if ours else None
     found["repair_holds"] = measures.mean(answer["holds"] for answer in answers)
     found["as_small"] = measures.mean(size is not None and size <= least for size, least in sizes)
     found["diagnosis"] = {
@@ -211,6 +216,11 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found["racing"] = {
         key: sum(row["racing"][key] for row in compared) for key in ("good", "good_given_up", "given_up")
     }
+    pairs = [pair for row in rows for pair in row["check"]]
+    differences = [abs(pair["quick"] - pair["whichfix"]) for pair in pairs]
+    if pairs:
+        close = measures.mean(difference <= CLOSE for difference in differences)
+        found["check"] = {"pairs": len(pairs), "median": statistics.median(differences), "close": close}
     return found
 
 

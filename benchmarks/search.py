@@ -17,8 +17,9 @@ from stages.base.console import say
 from stages.base.errors import one_line
 from stages.diagnosis.rules import suggest
 from stages.diagnosis.scores import AS_POSTED
+from stages.diagnosis.space import Point
 
-PHASES = ("whichfix", "random", "tpe_first", "tpe", "eliminated", "targets")
+PHASES = ("whichfix", "random", "tpe_first", "tpe", "eliminated", "targets", "check")
 # So many faults go through all phases before the next ones.
 CHUNK = 8
 
@@ -46,7 +47,15 @@ def fill(fault: Fault, folder: Path, phase: str) -> str:
         list(compare.runs_of(scorer, phase))
     if phase == "targets":
         compare.row_of(fault, Scorer(scorer.space, scorer.table))
+    if phase == "check":
+        for point in checked(scorer):
+            table.check(fault, scorer, point, folder)
     return f"{fault.id} {phase}: {scorer.table.trained} trained"
+
+
+def checked(scorer: Scorer) -> list[Point]:
+    """Return the points that are also trained by whichfix itself: as posted, and the first repair."""
+    return [AS_POSTED, *peers.whichfix(scorer)[1].repairs[:1]]
 
 
 def run(found: Sequence[Fault], folder: Path, phases: Sequence[str], workers: int) -> None:
@@ -82,7 +91,10 @@ def measured(found: Sequence[Fault], folder: Path) -> list[dict[str, Any]]:
         if not (folder / f"{fault.id}.symptoms.json").is_file():
             continue
         try:
-            rows.append(measures.rounded(compare.row_of(fault, scorer_of(fault, folder, train=False))))
+            scorer = scorer_of(fault, folder, train=False)
+            row = compare.row_of(fault, scorer)
+            pairs = [table.check(fault, scorer, point, folder) for point in checked(scorer)]
+            rows.append(measures.rounded(row | {"check": [pair for pair in pairs if pair]}))
         except MissingError as error:
             say(f"not measured: {error}")
     return rows

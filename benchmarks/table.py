@@ -172,3 +172,19 @@ def symptoms(fault: Fault, folder: Path) -> Any:
             found = {"refused": " ".join(str(error).split())[:200]}
         files.write_json(path, found)
     return files.read_json(path)
+
+
+def check(fault: Fault, scorer: Scorer, point: Point, folder: Path) -> dict[str, float]:
+    """Return the mean score of `point` by this table, and by whichfix's own training; both are kept in `folder`."""
+    path = folder / f"{fault.id}.check.json"
+    network = under(scorer.space.network(point), "3")
+    key = key_of(network, fault.data.sha256, SEEDS)
+    known: dict[str, dict[str, float]] = files.read_json(path) if path.is_file() else {}
+    if key not in known and scorer.table.train:
+        from stages.training.trainer import Trainer
+
+        trainer = Trainer(network, fault.data)
+        scores = [list(trainer.run(seed).scores.values())[-1] for seed in SEEDS]
+        known[key] = {"quick": scorer.mean(point), "whichfix": mean(Entry(tuple(scores), 0.0, 0))}
+        files.write_json(path, known)
+    return known.get(key, {})
