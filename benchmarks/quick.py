@@ -7,7 +7,7 @@ A program per configuration takes XLA seconds to compile, and the benchmark trai
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -55,6 +55,7 @@ class Training:
         self.layers = [layer for layer in network.layers if layer["layer"] != "Flatten"]
         self._check()
         self._initialize()
+        self.has_statistics = any(layer["layer"] == "BatchNormalization" for layer in self.layers)
         self.stopping = Stopping(network, self.vector)
         self.output = Output(self.layers[-1]["activation"], bool(network.loss.get("from_logits")), self.stopping.wanted)
 
@@ -149,21 +150,32 @@ class Training:
         size = min(network.batch_size or rows, rows)
         streams = [orders.epochs(network, rows, order) for order in self.orders]
         step = OPTIMIZERS[network.optimizer["name"]](self)
+        # The order of a full batch is of no use.
+        whole = size == rows == orders.rows_per_epoch(network, rows)
+        full = [(np.stack([x] * len(self.seeds)), self.targets)] if whole else None
         with np.errstate(all="ignore"):
             for _ in range(network.epochs or 0):
-                epoch = np.stack([next(stream).rows for stream in streams])
-                total = np.zeros(len(self.seeds))
-                for batch in (
-                    np.split(epoch, range(size, epoch.shape[1], size), axis=1) if size < epoch.shape[1] else [epoch]
-                ):
-                    loss = self._step(x[batch], self.targets[batch])
-                    total += loss * batch.shape[1]
+                before = self.vector.copy()
+                losses = 0.0
+                for inputs, targets in full or self._batches(streams, x, size):
+                    losses += self._step(inputs, targets) * inputs.shape[1]
                     step()
-                if self.stopping.after(total / epoch.shape[1]) or not np.isfinite(self.vector[:, 0]).any():
+                if self.stopping.after(losses / rows) or not np.isfinite(self.vector[:, 0]).any():
+                    break
+                # Without a gradient, the weights stay as they are.
+                still = not self.stopping.wanted and not self.has_statistics and np.array_equal(before, self.vector)
+                if still:
                     break
                 if not allowed():
                     raise TimeoutError
             return self.scores(self.stopping.restored())
+
+    def _batches(self, streams: list[Iterator[orders.Epoch]], x: Array, size: int) -> Iterator[tuple[Array, Array]]:
+        """Yield the batches of the next epoch, each with its own examples per seed."""
+        epoch = np.stack([next(stream).rows for stream in streams])
+        for start in range(0, epoch.shape[1], size):
+            batch = epoch[:, start : start + size]
+            yield x[batch], self.targets[batch]
 
     def scores(self, vector: Array) -> list[float]:
         """Return the score of each seed on the test split, or without one on the training split."""

@@ -180,7 +180,8 @@ def check_part(result: Figures) -> str:
         return ""
     return (
         f"As posted and with the first repair, {found['pairs']} networks were also trained by whichfix itself. Their\n"
-        f"mean scores differ by {found['median']:.3f} in the median, and by at most 0.02 in {percent(found['close'])}.\n"
+        f"mean scores differ by {found['median']:.3f} in the median, and by at most 0.02 for\n"
+        f"{percent(found['close'])} of them.\n"
     )
 
 
