@@ -76,7 +76,7 @@ def finals(scorer: Scorer, runs: Sequence[Sequence[Training]]) -> list[Point]:
 def row_of(fault: Fault, scorer: Scorer) -> dict[str, Any]:
     """Return what the methods did on a fault."""
     runs = histories(scorer)
-    posted = scorer.mean(AS_POSTED), scorer.mean(AS_POSTED, FRESH)
+    posted = posted_of(scorer, SEEDS), posted_of(scorer, FRESH)
     points = candidates(scorer, runs)
     best = max(points, key=lambda point: (scorer.mean(point, FRESH), -len(point)))
     best_score = scorer.mean(best, FRESH)
@@ -107,6 +107,11 @@ def row_of(fault: Fault, scorer: Scorer) -> dict[str, Any]:
     return row
 
 
+def posted_of(scorer: Scorer, seeds: tuple[int, ...]) -> float:
+    """Return the mean score as posted; 0 if it is refused, as in whichfix."""
+    return 0.0 if scorer.entry(AS_POSTED, seeds).scores is None else scorer.mean(AS_POSTED, seeds)
+
+
 def published(fault: Fault, scorer: Scorer) -> float | None:
     """Return the score of the published fix on fresh seeds, None if there is none or it cannot be trained."""
     if fault.fix is None:
@@ -119,7 +124,7 @@ def of_method(
     scorer: Scorer, runs: Sequence[Sequence[Training]], target: float, fresh: float, published: float | None
 ) -> dict[str, Any]:
     """Return how soon a method reached the target, and whether its best point holds on fresh seeds."""
-    posted = scorer.mean(AS_POSTED, FRESH)
+    posted = posted_of(scorer, FRESH)
 
     def took(done: Callable[[Replay, Point], bool]) -> list[Reached]:
         return [measures.until(trainings, SEEDS, scorer, scorer.compute, done) for trainings in runs]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.table import SEEDS, Scorer
+from stages.diagnosis.bundles import BIG, SMALL, Bundles
 from stages.diagnosis.scores import AS_POSTED, Scores, Training
 from stages.diagnosis.search import Search
 from stages.diagnosis.space import Point, Space
-from stages.diagnosis.strategy import BIG, SMALL, Steps, Strategy
+from stages.diagnosis.strategy import Steps, Strategy
 
 POINTS = 40
 # Random points of all repetitions come from one pool, so that few networks are trained.
@@ -102,9 +103,9 @@ def raced(scorer: Scorer, points: Sequence[Point], *, eliminate: bool = False) -
 
 def first_points(space: Space) -> list[Point]:
     """Return the points with which whichfix begins."""
-    strategy = Strategy(space, Scores(SEEDS), POINTS)
-    small, big = strategy.bundle(SMALL), strategy.bundle(BIG)
-    return list(dict.fromkeys([AS_POSTED, small, big, *strategy.variants(big)]))
+    bundles = Bundles(space)
+    small, big = bundles.bundle(SMALL), bundles.bundle(BIG)
+    return list(dict.fromkeys([AS_POSTED, small, big, *bundles.variants(big)]))
 
 
 def tpe(scorer: Scorer, repetition: int, first: Sequence[Point]) -> Iterator[Training]:
