@@ -156,7 +156,7 @@ class Training:
         with np.errstate(all="ignore"):
             for _ in range(network.epochs or 0):
                 before = self.vector.copy()
-                losses = 0.0
+                losses: Any = 0.0
                 for inputs, targets in full or self._batches(streams, x, size):
                     losses += self._step(inputs, targets) * inputs.shape[1]
                     step()
