@@ -66,7 +66,7 @@ def test_the_suggested_fixes_are_searched_and_one_of_the_repairs_holds_on_fresh_
     assert repairs[0]["scores"]["train"]["mean"] > found["variants"][0]["scores"]["train"]["mean"] + 0.2
     # Each fix of the first repair has its worth.
     assert set(repairs[0]["worth"]) == set(repairs[0]["fixes"])
-    assert {remark["kind"] for remark in found["misleading"]} >= {"accuracy_of_logits"}
+    assert {remark["kind"] for remark in found["misleading"]} >= {"no_better_than_the_floor"}
     assert {remark["kind"] for remark in found["warnings"]} >= {"duplicate_rows"}, found["warnings"]
 
 
