@@ -1,4 +1,9 @@
-"""The order in which a search asks for points."""
+"""The order in which a search asks for points.
+
+First a small bundle of fixes, then everything at once and variants of that, then single moves, until the score is good
+enough. Then fixes are dropped, until nothing can be dropped. With what is left of the budget, it looks for other and
+smaller repairs, for fixes that stand for each other, for those that do nothing alone, and for those that hurt.
+"""
 
 from collections.abc import Generator, Iterable, Sequence
 
@@ -72,7 +77,7 @@ class Strategy(Bundles):
         yield from self.minimize(self.scores.best)
         if not self.enough:
             yield from self.improve()
-            if not self.minimal:
+            if not self.minimal:  # the best score has risen
                 yield from self.minimize(self.scores.best)
         yield from self.race([frozenset({fix}) for fix in self.untried])
         if self.minimal and len(self.minimal[0]) >= LARGE:
@@ -104,7 +109,7 @@ class Strategy(Bundles):
         new = new[: self.left]
         scores.points.extend(new)
         yield [(point, scores.seeds[0]) for point in new]
-        best = max([scores.mean(point) for point in (*new, scores.best)])
+        best = max(map(scores.mean, (*new, scores.best)))
         level = best - TOLERANCE * max(0.0, best - scores.posted)
         good = [point for point in new if point and scores.survives(point, level)]
         yield [(point, seed) for point in good for seed in scores.seeds[1:]]
@@ -167,7 +172,7 @@ class Strategy(Bundles):
                 (pair for pair in pairs if self.alike(*pair) >= least_alike), key=lambda pair: -self.alike(*pair)
             )
             points = [first - {one} | {other} for one, other in alike]
-            new = [point for point in points if point not in self.scores.points][:most]
+            new = [point for point in points if point not in self.scores.points and self.space.allowed(point)][:most]
             yield from self.race(new)
             yield from self.restart([point for point in new if self.scores.repairs(point)])
 
