@@ -77,7 +77,7 @@ def show(result: CaseResult, answer: Answer) -> None:
         console.changes(answer.diff)
         console.say("")
     if answer.fixes:
-        console.text(f"It repairs the network {answer.seeds}. Without one of its changes, so much is lost:")
+        console.text(f"It repairs the network {answer.seeds}. What is lost without each change:")
         console.pairs("", ((row.name, f"{change_text(result, row.worth)}. {row.why}") for row in answer.fixes))
     console.pairs("What was tried", tried(result, answer))
     if remarks := [("misleading", text) for text in answer.misleading] + [("data", text) for text in answer.warnings]:

@@ -1,5 +1,7 @@
 """The answer at the terminal: the lines to change, what each change is worth, and what else was found."""
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ import made_up
 import made_up_search
 import pytest
 import samples
+from documented import line
+from project import plain_environment
 from terminal import environment, plain, shown
 
 from stages import answer
@@ -88,7 +92,7 @@ def test_without_a_repair_it_says_so_and_what_was_tried(capsys: pytest.CaptureFi
     assert "No tried combination of the fixes repairs the network; its test accuracy stays at 11.2%." in text
     assert "10 combinations of 8 fixes in 26 trainings" in text
     assert not [line for line in text.splitlines() if line[:2] in ("- ", "+ ")]
-    assert "so much is lost" not in text
+    assert "What is lost" not in text
 
 
 @pytest.mark.usefixtures("folder")
@@ -100,7 +104,7 @@ def test_todays_answer_comes_first_and_another_one_of_2018_in_one_line(capsys: p
     first, second = result.repairs["2.2"]
     other = one_line(said(result.model_copy(update={"repairs": {"3": (first,), "2.2": (second,)}}), capsys))
     assert "otherwise Three changes repair the network in 2018: the test accuracy goes from 11.2% to 96.0%" in other
-    assert ": softmax_output, scaled_inputs, higher_rate." in other
+    assert "96.0% (softmax_output, scaled_inputs, higher_rate)." in other
 
 
 @pytest.mark.usefixtures("folder")
@@ -151,3 +155,17 @@ def test_at_a_terminal_the_lines_have_colors_and_the_rest_fits_the_width(
     assert "\x1b[32m+     keras.layers.Rescaling(1 / 255),\x1b[0m" in text
     assert '\x1b[31m-     keras.layers.Dense(1, activation="sigmoid"),\x1b[0m' in text
     assert max(map(len, plain(text).splitlines())) <= 80
+
+
+def test_the_documented_answer_is_what_the_command_prints(root: Path) -> None:
+    text = (root / "docs/your-network.md").read_text(encoding="utf-8")
+    block = re.search(r"tests/test_answer.py compares it. -->\n```text\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    for command in (
+        line("README.md", "python -m stages answer mnist"),
+        line("docs/your-network.md", "python -m stages answer mnist"),
+    ):
+        ended = subprocess.run(
+            command, cwd=root, env=plain_environment(), capture_output=True, encoding="utf-8", check=True
+        )
+        assert [row.rstrip() for row in ended.stdout.rstrip().splitlines()] == block[1].splitlines()

@@ -257,5 +257,5 @@ def _otherwise(result: CaseResult, keras: str, best: RepairResult | None) -> lis
     before = result.variant("as_posted", keras).scores[result.judged_by]
     sentence = _sentence(result, keras, repairs[0] if repairs else None, before)
     if repairs and repairs[0].fixes:
-        sentence = f"{sentence.removesuffix('.')}: {', '.join(repairs[0].fixes)}."
+        sentence = f"{sentence.removesuffix('.')} ({', '.join(repairs[0].fixes)})."
     return [sentence]

@@ -72,7 +72,14 @@ def test_the_suggested_fixes_are_searched_and_one_of_the_repairs_holds_on_fresh_
 
 def test_the_answer_at_the_terminal_and_on_the_page_has_the_lines_to_change(mine: tuple[Project, str]) -> None:
     clone = Project(mine[0].folder.parent, mine[0].environment)
+    script = clone.succeed(
+        *line("docs/your-network.md", "python -m stages answer my_case --script", {"my_case": "stuck"})
+    )
+    assert "model.fit(" in script
     answer = clone.succeed(*line("README.md", "python -m stages answer my_case", {"my_case": "stuck"}))
+    assert answer == clone.succeed(
+        *line("docs/your-network.md", "python -m stages answer my_case", {"my_case": "stuck"})
+    )
     page = (mine[0].folder / "reports/index.html").read_text(encoding="utf-8")
     repair = result(mine[0])["repairs"]["3"][0]
     for name in repair["fixes"]:
