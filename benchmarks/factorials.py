@@ -193,7 +193,7 @@ class Replay(NamedTuple):
 
     `smallest` are the smallest sets that repair. `good` says that the first repair of the search repairs too, and
     `small` that it is as small as these. Of the points that the search trained, `repairing` do repair, and of these it
-    has given up `given_up` after one seed.
+    has given up `given_up` after one seed. `n_points` counts all points that are allowed.
     """
 
     found: Found
@@ -202,6 +202,7 @@ class Replay(NamedTuple):
     small: bool
     repairing: int = 0
     given_up: int = 0
+    n_points: int = 0
 
 
 def replay(space: Space, scores: Mapping[Point, list[float] | None], budget: int = 40) -> Replay:
@@ -221,7 +222,9 @@ def replay(space: Space, scores: Mapping[Point, list[float] | None], budget: int
     smallest = [point for point in repairs if len(point) == size]
     trained = [point for point in found.points if point in repairs]
     lost = sum(not search.scores.complete(point) for point in trained)
-    return Replay(found, smallest, first in repairs, first is not None and len(first) <= size, len(trained), lost)
+    return Replay(
+        found, smallest, first in repairs, first is not None and len(first) <= size, len(trained), lost, len(scores)
+    )
 
 
 def replays() -> dict[str, Replay]:
