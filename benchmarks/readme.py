@@ -208,8 +208,8 @@ def factorials_part() -> str:
     ]
     header = ["case", "all points", "first repair", "points that the search trained", "as good", "as small"]
     return (
-        f"\nIn {both} of {len(found)} cases, the first repair of the search is as good and as small as the best of all\n"
-        f"points. Of {repairing} trained points that repair, {lost} were given up after one seed.\n\n"
+        f"\nIn {both} of {len(found)} cases, the first repair of the search is as good and as small as the best of\n"
+        f"all points. Of {repairing} trained points that repair, {lost} were given up after one seed.\n\n"
         f"{search_tables.table(header, rows)}\n"
     )
 
