@@ -10,10 +10,11 @@ import numpy as np
 
 from benchmarks.table import SEEDS, Scorer
 from stages.diagnosis.bundles import BIG, SMALL, Bundles
+from stages.diagnosis.found import smallest
 from stages.diagnosis.scores import AS_POSTED, Scores, Training
 from stages.diagnosis.search import Search
 from stages.diagnosis.space import Point, Space
-from stages.diagnosis.strategy import Steps, Strategy
+from stages.diagnosis.strategy import PATIENCE, Steps, Strategy
 
 POINTS = 40
 # Random points of all repetitions come from one pool, so that few networks are trained.
@@ -77,18 +78,18 @@ class Raced(Strategy):
         self.random, self.eliminate = points, eliminate
 
     def steps(self) -> Steps:
-        """Yield the trainings: with elimination, it begins after 10 points without gain or a score of 0.995."""
+        """Yield the trainings; elimination begins after 10 points without gain or a score of 0.995, then more follow."""
         yield from self.race([AS_POSTED])
         yield from self.finish(AS_POSTED)
-        waited = 0
+        waited, reduced = 0, AS_POSTED
         for point in self.random:
             before = self.scores.mean(self.scores.best)
             yield from self.race([point])
             waited = 0 if self.scores.mean(self.scores.best) > before + 1e-3 else waited + 1
-            if self.eliminate and (waited >= 10 or self.enough):
-                break
-        if self.eliminate:
-            yield from self.minimize(self.scores.best)
+            ripe = self.eliminate and (waited >= PATIENCE or self.enough)
+            if ripe and not self.scores.repairs(reduced):
+                yield from self.minimize(self.scores.best)
+                reduced = min(smallest(self.scores), key=len, default=AS_POSTED)
 
 
 def raced(scorer: Scorer, points: Sequence[Point], *, eliminate: bool = False) -> list[Training]:
