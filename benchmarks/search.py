@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--output", type=Path, default=common.RESULTS / "search.json")
     arguments = parser.parse_args()
-    processor.apply()
+    os.environ.update(processor.SETTINGS)  # for the processes that train
     arguments.cache.mkdir(parents=True, exist_ok=True)
     found, skipped = faults.read(arguments.faults, arguments.mnist)
     kept, left_out = cheapest_first(found)
