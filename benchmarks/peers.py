@@ -78,7 +78,7 @@ class Raced(Strategy):
         self.random, self.eliminate = points, eliminate
 
     def steps(self) -> Steps:
-        """Yield the trainings; after 10 points without gain or a score of 0.995, fixes are eliminated, then it goes on."""
+        """Yield the trainings; after 10 points without gain or a score of 0.995, fixes are eliminated."""
         yield from self.race([AS_POSTED])
         yield from self.finish(AS_POSTED)
         waited, reduced = 0, AS_POSTED
