@@ -118,11 +118,14 @@ def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Poin
     sets = smallest(scores)
     if not sets:
         return ()
-    holding = [point for point in scores.known if point and _holds(scores, fresh, point)]
+    # The best point is measured on the fresh seeds to know what can be reached, and is large.
+    measured = [point for point in scores.known if point and _holds(scores, fresh, point)]
+    holding = [point for point in measured if point != scores.best or point in sets] or measured
     minimal = [point for point in sets if is_minimal(space, scores, point)]
     size = len((minimal or sets)[0])
     sets = [*[point for point in sets if point in minimal or len(point) <= size][:MOST_REPAIRS], *holding]
     sets = [point for point in dict.fromkeys(sets) if not any(other < point for other in holding)]
+    sets = [point for point in sets if point in holding or not any(point < other for other in holding)]
     sets.sort(key=lambda point: (point not in holding, len(point), -scores.mean(point)))
     return tuple(sets[:MOST_REPAIRS])
 

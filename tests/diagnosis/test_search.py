@@ -148,8 +148,8 @@ def test_a_search_keeps_its_promises(scorer: Scorer, budget: int, order: int) ->
     assert found.trainings == sum(seed in SEEDS[:3] for _, seed in asked if not refused <= _)
     assert run(Search(space(), SEEDS, budget), scorer_without_count(scorer, refused), order).found() == found
     for repair in found.repairs:
-        means = [fmean(scorer(repair, seed) or 0 for seed in seeds) for seeds in (SEEDS[:3], fresh_seeds(SEEDS))]
-        assert max(means) >= found.threshold - 1e-12
+        fresh = fmean(scorer(repair, seed) or 0 for seed in fresh_seeds(SEEDS))
+        assert fresh >= found.threshold - 1e-12 or made.scores.repairs(repair)
     assert not any(one < other for one in found.repairs for other in found.repairs)
 
 

@@ -49,11 +49,16 @@ def test_the_examples_are_repaired_and_the_report_says_what_stood_still(project:
     assert [len(result(project[0], case)["points"]) for case in CASES] == [16, 16]
 
 
+def without_symptoms(text: str) -> str:
+    """Return `text` without symptoms, because the four digits of a norm can be those of a value by chance."""
+    return re.sub(r'"(dead|gradient|saturated|spread|target_spread|update)": [-+.\de]+', "", text)
+
+
 def test_what_was_done_with_the_data_is_said_and_no_value_of_a_row_is_anywhere(project: tuple[Project, str]) -> None:
     folder, said = project[0].folder, project[1]
     assert "sex is text and becomes 2 columns of 0 and 1" in said
     shown = said + "".join(
-        path.read_text(encoding="utf-8", errors="replace")
+        without_symptoms(path.read_text(encoding="utf-8", errors="replace"))
         for place in ("reports", "configs")
         for path in (folder / place).rglob("*")
         if path.suffix in (".json", ".csv", ".html")
