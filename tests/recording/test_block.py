@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.base.errors import UserError
@@ -132,6 +132,7 @@ KEYS = st.text("abcxyz_019-", min_size=1, max_size=8)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
 
 
+@settings(deadline=None)  # the first example imports what the others have
 @given(old=st.dictionaries(KEYS, VALUES, max_size=3), new=st.dictionaries(KEYS, VALUES, min_size=1, max_size=4))
 def test_any_case_beside_any_case_is_put_in_whole_or_refused(old: dict[str, Any], new: dict[str, Any]) -> None:
     text = f"cases:\n{block.block('old', {'x': old}, 2)}"

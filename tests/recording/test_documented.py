@@ -27,14 +27,14 @@ def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def documented(root: Path) -> list[list[str]]:
-    """Return the lines of each of the outputs that the document shows: of `record`, `suggest` and `record --check`."""
+    """Return the lines of each of the outputs that the document shows, in order."""
     text = (root / DOCUMENT).read_text(encoding="utf-8")
     blocks = re.findall(r"^```text\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [[each.strip() for each in block.splitlines()] for block in blocks]
 
 
 def test_the_documented_session_prints_what_the_document_shows(root: Path, project: Project) -> None:
-    recorded, suggested, compared = documented(root)
+    recorded, suggested, _, compared = documented(root)
     printed = project.succeed(*line("docs/your-network.md", "python -m stages record tumors"))
     lines = [each.strip() for each in printed.splitlines()]
     assert [each for each in recorded if each not in lines] == []
