@@ -59,7 +59,7 @@ def checked(scorer: Scorer) -> list[Point]:
 
 
 def run(found: Sequence[Fault], folder: Path, phases: Sequence[str], workers: int) -> None:
-    """Fill the tables, the cheapest faults first."""
+    """Fill the tables of the faults, in order."""
     # A process that was forked after TensorFlow's import can wait forever.
     with ProcessPoolExecutor(workers, get_context("spawn")) as executor:
         jobs = [
@@ -72,8 +72,11 @@ def run(found: Sequence[Fault], folder: Path, phases: Sequence[str], workers: in
             say(job.result())
 
 
-def cheapest_first(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]:
-    """Return the faults that are cheap enough, in order, and for each that is left out the reason."""
+def in_order(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]:
+    """Return the faults that are cheap enough, and for each that is left out the reason.
+
+    First come those that people labelled, those of low trust come last, and of these the cheapest first.
+    """
     costs = {fault.id: table.cheap(fault, {}).seconds(AS_POSTED) for fault in found}
     left_out = {
         fault_id: f"a training as posted takes some {cost:.0f} s; at most {table.MOST_SECONDS_POSTED:g}"
@@ -81,7 +84,11 @@ def cheapest_first(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]
         if cost > table.MOST_SECONDS_POSTED
     }
     kept = [fault for fault in found if fault.id not in left_out]
-    return sorted(kept, key=lambda fault: costs[fault.id]), left_out
+
+    def place(fault: Fault) -> tuple[bool, bool, float]:
+        return fault.trust == "low", fault.basis != "benchmark", costs[fault.id]
+
+    return sorted(kept, key=place), left_out
 
 
 def measured(found: Sequence[Fault], folder: Path) -> list[dict[str, Any]]:
@@ -113,7 +120,7 @@ def main() -> None:
     os.environ.update(processor.SETTINGS)  # for the processes that train
     arguments.cache.mkdir(parents=True, exist_ok=True)
     found, skipped = faults.read(arguments.faults, arguments.mnist)
-    kept, left_out = cheapest_first(found)
+    kept, left_out = in_order(found)
     for name, reason in (skipped | left_out).items():
         say(f"left out: {name}: {reason}")
     run(kept, arguments.cache, arguments.phases, arguments.workers)
