@@ -106,13 +106,13 @@ def test_a_run_that_is_the_same_under_another_name_is_moved(
     content = samples.params_content()
     case = content["cases"]["small"]
     case["fixes"] = {"soft": case["fixes"]["softmax"], "fast": case["fixes"]["adam"]}
-    case["variants"]["repaired"] = case["variants"].pop("fixed") | {"fixes": ["soft", "fast"]}
+    case["variants"]["mended"] = case["variants"].pop("fixed") | {"fixes": ["soft", "fast"]}
     case["variants"]["longer"]["fixes"] = ["fast"]
     samples.write_params(content)
     train.main("small")
     assert len(contents(project)) == len(trained)
     assert not Path("runs/small/fixed").exists()
-    for name, fixes in {"repaired/seed_0": ["soft", "fast"], "longer/seed_3": ["fast"]}.items():
+    for name, fixes in {"mended/seed_0": ["soft", "fast"], "longer/seed_3": ["fast"]}.items():
         assert runs.read(Path(f"runs/small/{name}.npz")).facts["fixes"] == fixes
     # Back to the old names, the bytes are the old ones.
     samples.write_params(samples.params_content())
