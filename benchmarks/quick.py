@@ -1,7 +1,8 @@
 """A short training in NumPy: the networks of the benchmark's faults, several seeds at once, without compiling.
 
 It starts from the first weights of `stages.training` and sees the examples in its order, so the scores of a seed agree
-with those of whichfix up to rounding and the draws of dropout; `python -m benchmarks.search --check` compares them.
+with those of whichfix up to rounding, the draws of dropout, and the draws of normal initializers, which whichfix
+compiles. `python -m benchmarks.search --phases check` compares the two.
 A program per configuration takes XLA seconds to compile, and the benchmark trains thousands of configurations.
 """
 
