@@ -13,7 +13,7 @@ Array = np.ndarray
 
 
 class Trained(Protocol):
-    """What an optimizer changes: the weights of each seed in a row, their gradient, and its parts."""
+    """The values that an optimizer changes: the weights of each seed in a row, their gradient, and its parts."""
 
     network: Network
     vector: Array

@@ -33,7 +33,7 @@ class MissingError(LookupError):
 
 
 class Entry(NamedTuple):
-    """What trainings of a network with several seeds gave: a score per seed, None if it is refused."""
+    """The outcome of trainings of a network with several seeds: a score per seed, None if it is refused."""
 
     scores: tuple[float, ...] | None
     seconds: float

@@ -1,4 +1,4 @@
-"""What a result says of the prepared data of a case."""
+"""The facts of the prepared data of a case that a result holds."""
 
 import math
 

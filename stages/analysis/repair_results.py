@@ -21,7 +21,7 @@ class LayerSymptoms(Result):
 
 
 class Symptoms(Result):
-    """What a network looks like at one moment of its training, on at most 1,000 training examples.
+    """The state of a network at one moment of its training, on at most 1,000 training examples.
 
     `saturated` is the share of outputs at the end of their range, `spread` and `target_spread` the standard deviations
     of outputs and targets, as the loss sees them, and `most_frequent` the share of the most frequent answer. A value

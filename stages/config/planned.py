@@ -60,7 +60,6 @@ class PlannedSearch(Strict):
     The fixes are a list, because JSON sorts the keys of a mapping. `seeds` are those of the case.
     """
 
-    task: Task
     judged_by: SplitName
     keras: tuple[Keras, ...] = Field(strict=False)
     seeds: Seeds

@@ -180,7 +180,6 @@ def plan_case(name: str, case: Case, seeds: tuple[int, ...]) -> PlannedFiles:
         None
         if how is None
         else PlannedSearch(
-            task=case.task,
             judged_by=case.judged_by,
             keras=case.keras,
             seeds=seeds,

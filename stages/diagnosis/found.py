@@ -1,4 +1,4 @@
-"""What a search has found, computed from the scores that it was told."""
+"""The findings of a search, computed from the scores that it was told."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Improvement(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a search has found so far.
+    """The findings of a search so far.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the rules look at: a network as posted, facts of its data, and the symptoms of one training."""
+"""The view of a case that the rules have: a network as posted, facts of its data, and the symptoms of one training."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

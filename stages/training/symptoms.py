@@ -35,7 +35,7 @@ PASSING = ("Dropout", "Flatten")
 
 
 class Range(NamedTuple):
-    """Where an activation is flat: at zero, near the `ends` of its range, or where one of its outputs takes all."""
+    """The places where an activation is flat: at zero, near the `ends` of its range, or where one of its outputs takes all."""
 
     zero: bool = False
     ends: tuple[float, ...] = ()
@@ -48,7 +48,7 @@ class Range(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a probe says of a layer.
+    """The findings of a probe about a layer.
 
     `finite` says that all outputs are, `dead` and `saturated` count units and values, of `units` units and `values`
     values. `gradient`, `update` and `kernel` are squares of the kernel's gradient, next update and values, float64
