@@ -34,7 +34,7 @@ MOST_PRODUCTS = 2e11
 
 @dataclass(frozen=True)
 class Suggested:
-    """The advice of the rules for a case: the new fixes, those that the case has already, and remarks as kind and sentence.
+    """The advice of the rules for a case: new fixes, those that the case has already, and remarks as kind and sentence.
 
     `refusal` is Keras's reason if it refuses the network as posted.
     """

@@ -156,7 +156,7 @@ def _passes(network: Network) -> int:
 
 
 class _Kept(threading.local):
-    """The memory of a worker between calls: the data, and its trainers by program and subset, the last used one last."""
+    """The memory of a worker between calls: the data, and trainers by program and subset, the last used one last."""
 
     def __init__(self) -> None:
         self.key: object = None

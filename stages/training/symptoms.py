@@ -35,7 +35,7 @@ PASSING = ("Dropout", "Flatten")
 
 
 class Range(NamedTuple):
-    """The places where an activation is flat: at zero, near the `ends` of its range, or where one of its outputs takes all."""
+    """The place where an activation is flat: at zero, near the `ends` of its range, or with one output taking all."""
 
     zero: bool = False
     ends: tuple[float, ...] = ()
