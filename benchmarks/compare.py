@@ -182,7 +182,7 @@ def racing(scorer: Scorer, runs: Sequence[Sequence[Training]], target: float) ->
     """Return how many points were given up after one seed, and how many of the good points that is."""
     good = wrongly = dropped = 0
     for trainings in runs:
-        given_up = measures.given_up(trainings, SEEDS)
+        given_up = measures.given_up(trainings, SEEDS, scorer, target)
         points = {point for point, _ in trainings if point}
         right = {point for point in points if scorer.mean(point) >= target}
         good, wrongly, dropped = good + len(right), wrongly + len(right & given_up), dropped + len(given_up)

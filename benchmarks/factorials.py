@@ -221,7 +221,7 @@ def replay(space: Space, scores: Mapping[Point, list[float] | None], budget: int
     first = found.repairs[0] if found.repairs else None
     smallest = [point for point in repairs if len(point) == size]
     trained = [point for point in found.points if point in repairs]
-    lost = sum(not search.scores.complete(point) for point in trained)
+    lost = sum(not search.scores.complete(point) and not search.scores.seems_to_repair(point) for point in trained)
     return Replay(
         found, smallest, first in repairs, first is not None and len(first) <= size, len(trained), lost, len(scores)
     )

@@ -174,12 +174,10 @@ def best_agreement(sets: Sequence[Iterable[str]], labels: Iterable[str]) -> Diag
     return max(found, key=f1, default=Diagnosis(0.0, 0.0, False))
 
 
-def given_up(trainings: Sequence[Training], seeds: Sequence[int]) -> set[Point]:
-    """Return the points that were trained with one seed only, as posted left out."""
-    counts: dict[Point, int] = {}
-    for point, _ in trainings:
-        counts[point] = counts.get(point, 0) + 1
-    return {point for point, count in counts.items() if point and count < len(seeds)}
+def given_up(trainings: Sequence[Training], seeds: Sequence[int], score: Score, target: float) -> set[Point]:
+    """Return the points that were trained with one seed only, as posted and those that reached `target` left out."""
+    replay = replayed(trainings, seeds, score)
+    return {point for point in replay.scores if point and not replay.complete(point) and replay.mean(point) < target}
 
 
 def mean(values: Iterable[float]) -> float:

@@ -50,8 +50,10 @@ def test_nothing_can_be_dropped_once_every_smaller_set_has_failed() -> None:
     assert known(0.8, both(POSTED, BOTH, TWO)) == (6, 3, 2 + 2 + 1 + 1, True)
 
 
-def test_points_that_were_given_up_have_one_seed() -> None:
-    assert measures.given_up([*both(POSTED, BOTH), (ONE, 0)], SEEDS) == {ONE}
+def test_points_that_were_given_up_have_one_seed_below_the_target() -> None:
+    trainings = [*both(POSTED, BOTH), (ONE, 0), (TWO, 0)]
+    assert measures.given_up(trainings, SEEDS, score, 0.8) == {ONE}
+    assert measures.given_up(trainings, SEEDS, score, 0.9) == {ONE, TWO}
 
 
 @pytest.mark.parametrize(

@@ -201,4 +201,6 @@ def _harms(scores: Scores, base: Point, fix: str) -> bool:
     if fix in base or not base or point not in scores.trained:
         return False
     lost = scores.mean(base) - scores.mean(point)
-    return lost > SMALLEST_GAIN and (not scores.complete(point) or lost > scores.difference)
+    if scores.complete(point):
+        return lost > max(SMALLEST_GAIN, scores.difference)
+    return lost > SMALLEST_GAIN and not scores.seems_to_repair(point)

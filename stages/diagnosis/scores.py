@@ -88,6 +88,11 @@ class Scores:
         return self._best
 
     @property
+    def leading(self) -> Point:
+        """Return the point of the best mean over the seeds that it has; of equal ones, the smallest."""
+        return max(self.trained, key=lambda point: (self.mean(point), -len(point)), default=AS_POSTED)
+
+    @property
     def posted(self) -> float:
         """Return the mean score as posted, 0 if Keras refuses it."""
         return 0.0 if AS_POSTED in self.refused else self.mean(AS_POSTED)
@@ -105,6 +110,14 @@ class Scores:
     def repairs(self, point: Point) -> bool:
         """Return whether `point` reaches the threshold, with every seed, and something was gained."""
         return self.complete(point) and self.gain >= SMALLEST_GAIN and self.mean(point) >= self.threshold
+
+    def seems_to_repair(self, point: Point) -> bool:
+        """Return whether `point` repairs, or would do so if its first seed were the only one."""
+        first = self.seeds[:1]
+        if self.complete(point) or not self.of(point, first):
+            return self.repairs(point)
+        level = self.mean(self.best, first) - TOLERANCE * max(0.0, self.gain)
+        return self.gain >= SMALLEST_GAIN and self.mean(point, first) >= level
 
     @property
     def margin(self) -> float:

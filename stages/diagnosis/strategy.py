@@ -68,13 +68,15 @@ class Strategy(Bundles):
         """Yield the trainings of the whole search."""
         small, big = self.bundle(SMALL), self.bundle(BIG)
         variants = self.variants(big)
-        yield from self.race([AS_POSTED, small])
-        if not self.enough:
-            yield from self.race([big])
-        if not self.enough:
-            yield from self.race(variants)
-        yield from self.finish(AS_POSTED)
+        for points in ([AS_POSTED, small], [big], variants):
+            yield from self.look(points)
+            if self.is_enough(self.scores.leading):
+                yield from self.settle()
+            if self.enough:
+                break
+        yield from self.settle()
         yield from self.minimize(self.scores.best)
+        yield from self.finish(AS_POSTED)
         if not self.enough:
             yield from self.improve()
             if not self.minimal:  # the best score has risen
@@ -99,16 +101,31 @@ class Strategy(Bundles):
     @property
     def enough(self) -> bool:
         """Return whether no better score is looked for."""
-        best = self.scores.mean(self.scores.best)
-        return best >= ENOUGH or 1 - best <= LITTLE_LEFT * (1 - self.scores.posted)
+        return self.is_enough(self.scores.best)
 
-    def race(self, points: Iterable[Point]) -> Steps:
-        """Train the points that are new and allowed with the first seed, and the good ones with the others."""
+    def is_enough(self, point: Point) -> bool:
+        """Return whether no better score than that of `point` is looked for."""
+        score = self.scores.mean(point)
+        return score >= ENOUGH or 1 - score <= LITTLE_LEFT * (1 - self.scores.posted)
+
+    def look(self, points: Iterable[Point]) -> Generator[list[Training], None, list[Point]]:
+        """Train the points that are new and allowed with the first seed; return them."""
         scores = self.scores
         new = [point for point in dict.fromkeys(points) if point not in scores.points and self.space.allowed(point)]
         new = new[: self.left]
         scores.points.extend(new)
         yield [(point, scores.seeds[0]) for point in new]
+        return new
+
+    def settle(self) -> Steps:
+        """Train the point of the best score with the seeds that it lacks, until the best one lacks none."""
+        while wanted := self.lacking(self.scores.leading):
+            yield wanted
+
+    def race(self, points: Iterable[Point]) -> Steps:
+        """Train the points that are new and allowed with the first seed, and the good ones with the others."""
+        scores = self.scores
+        new = yield from self.look(points)
         best = max(map(scores.mean, (*new, scores.best)))
         level = best - TOLERANCE * max(0.0, best - scores.posted)
         good = [point for point in new if point and scores.survives(point, level)]
@@ -116,12 +133,11 @@ class Strategy(Bundles):
 
     def finish(self, *points: Point) -> Steps:
         """Train points with the seeds that they lack."""
-        yield [
-            (point, seed)
-            for point in points
-            for seed in self.scores.seeds
-            if point in self.scores.trained and (point, seed) not in self.scores
-        ]
+        yield [training for point in points if point in self.scores.trained for training in self.lacking(point)]
+
+    def lacking(self, point: Point) -> list[Training]:
+        """Return the trainings that `point` lacks."""
+        return [(point, seed) for seed in self.scores.seeds if (point, seed) not in self.scores]
 
     def improve(self) -> Steps:
         """Switch one fix of the best point after the other, until nothing is gained for long."""
@@ -137,20 +153,32 @@ class Strategy(Bundles):
             waited = 0 if gained > max(1e-3, TOLERANCE * self.scores.gain) else waited + 1
 
     def minimize(self, start: Point) -> Steps:
-        """Drop fixes from `start`, groups first, until nothing can be dropped, if it repairs."""
-        point, scores = start, self.scores
-        failed = [other for other in scores.trained if other < start and not scores.repairs(other)]
-        while self.left and scores.repairs(point):
-            group = group_to_drop(point, failed, self.chances)
-            if not group:
-                break
-            yield from self.race([point - group])
-            if scores.repairs(point - group):
-                point -= group
-            else:
-                failed.append(point - group)
-        if scores.repairs(point):
-            yield from self.check(point)
+        """Drop fixes from `start`, groups first, until nothing can be dropped, if it repairs.
+
+        On the way down, one seed is enough if it is clear. The set at the end is trained with every seed, and if it
+        does not repair, the way goes on from the set before it.
+        """
+        scores = self.scores
+        failed = [other for other in scores.trained if other < start and not scores.seems_to_repair(other)]
+        way = [start] if (yield from self.judge(start)) else []
+        while way:
+            point = way[-1]
+            if self.left and (group := group_to_drop(point, failed, self.chances)):
+                seems_to_repair = yield from self.judge(point - group)
+                (way if seems_to_repair else failed).append(point - group)
+                continue
+            yield from self.finish(point)
+            if scores.repairs(point):
+                yield from self.check(point)
+                return
+            failed.append(way.pop())
+
+    def judge(self, point: Point) -> Generator[list[Training], None, bool]:
+        """Train `point`, with one seed if that is clear; return whether it seems to repair."""
+        yield from self.look([point])
+        if not self.scores.seems_to_repair(point) and self.scores.survives(point, self.scores.threshold):
+            yield from self.finish(point)
+        return self.scores.seems_to_repair(point)
 
     def check(self, point: Point) -> Steps:
         """Train `point` without each of its fixes, and go on from a smaller one that repairs."""
@@ -190,7 +218,6 @@ class Strategy(Bundles):
         """Look for other repairs in points that contain none of those from which nothing can be dropped."""
         for start in starts:
             if not any(point <= start for point in self.minimal):
-                yield from self.race([start])
                 yield from self.minimize(start)
 
     def avoid(self) -> Steps:
