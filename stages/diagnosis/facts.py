@@ -17,8 +17,9 @@ class InputFacts:
     """Inputs of the training split, as the first layer sees them.
 
     `ratio` is the largest standard deviation of a column divided by the smallest one, without constant columns, and 1
-    for pictures, whose rim hardly varies; `offset` is the largest mean, in standard deviations of its column. `pixels`
-    says that the inputs are whole numbers from 0 to 255, `standard` that every column has about mean 0 and deviation 1.
+    for pictures, whose rim hardly varies; `offset` is the largest mean, in standard deviations of its column; `square`
+    is the mean squared length of an example. `pixels` says that the inputs are whole numbers from 0 to 255, `standard`
+    that every column has about mean 0 and deviation 1.
     """
 
     columns: int
@@ -28,6 +29,7 @@ class InputFacts:
     largest: float
     ratio: float
     offset: float
+    square: float
     pixels: bool
     standard: bool
 
@@ -116,6 +118,7 @@ def _inputs(posted: PostedNetwork, data: Prepared) -> InputFacts:
         largest=float(some.max()),
         ratio=1.0 if pixels or bounded or data.side else float(some.max() / some.min()),
         offset=float((means / some).max()),
+        square=float(np.sum(mean**2 + (deviation * factor) ** 2)),
         pixels=pixels and posted.inputs == "raw",
         standard=bool((means < 0.2).all() and (abs(some - 1) < 0.25).all()),
     )

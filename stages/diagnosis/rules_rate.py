@@ -1,5 +1,6 @@
 """Rules about the learning rate and its schedule."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from stages.diagnosis.look import Advice, Changes, Look, counted, figure, percen
 UPDATES = "https://cs231n.github.io/neural-networks-3/"
 SCHEDULES = "https://keras.io/api/optimizers/learning_rate_schedules/"
 OPTIMIZERS = "https://keras.io/api/optimizers/"
+STABILITY = "https://doi.org/10.1007/978-3-642-35289-8_3"
 
 RATE = "optimizer.learning_rate"
 # SGD has little effect in fewer steps.
@@ -88,10 +90,27 @@ def learning_rate(look: Look) -> Iterator[Advice]:
     for name, (factor, why) in steps.items():
         if why or (name in ("rate_tenth", "rate_x10") and not (high and low)):
             yield Advice(name, Changes(multiply={RATE: factor}), why or control, UPDATES, not why)
+    if high and settings["name"] == "sgd":
+        yield from stable_rate(look, rate)
     if NEAR < max(above, below) <= FAR and constant:
         yield Advice(
             "default_rate", Changes(set={RATE: usual}), f"Popular advice, as a control: {default}", OPTIMIZERS, True
         )
+
+
+def stable_rate(look: Look, rate: float) -> Iterator[Advice]:
+    """Advise a rate at which gradient descent is stable, if a hundredth of `rate` is not.
+
+    For squared errors of a linear layer, the largest curvature is at most the mean of the squared length of an input
+    with its bias, and steps diverge from 2 divided by it on (LeCun et al., Efficient BackProp, section 5). A hidden
+    layer in between changes this by a factor, so only the power of ten counts.
+    """
+    stable = 1 / (1 + look.facts.inputs.square)
+    power = math.floor(math.log10(stable / rate))
+    if power < -2:
+        square, limit = figure(look.facts.inputs.square), figure(stable)
+        why = f"The squared inputs of an example add up to {square} on average, so SGD is stable up to about {limit}."
+        yield Advice("stable_rate", Changes(multiply={RATE: 10.0**power}), why, STABILITY)
 
 
 def measured_high(look: Look) -> str:

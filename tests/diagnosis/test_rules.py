@@ -94,6 +94,7 @@ def test_a_healthy_network_gets_popular_advice_alone(kind: str) -> None:
 DATA: dict[str, dict[str, np.ndarray]] = {
     "scales": {"x": X * [1, 1, 1, 1, 1, 9000]},
     "means": {"x": X + 70},
+    "huge": {"x": X * 900},
     "pixels": {"x": RANDOM.integers(0, 256, (400, 64))},
     "matrices": {"x": RANDOM.normal(size=(400, 2, 3))},
     "signs": {"y": 2 * TARGETS["binary"] - 1},
