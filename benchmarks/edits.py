@@ -15,6 +15,7 @@ from benchmarks import common
 from stages.base import files
 from stages.base.console import say
 from stages.base.errors import one_line
+from stages.tracking.content import rounded
 
 GOALS = {"edit of a variant (mnist fixed)": 15.0, "nothing to do": 1.6}
 
@@ -45,9 +46,9 @@ def final_loss(folder: Path, case: str, variant: str) -> float:
 
 
 def in_store(folder: Path, value: float) -> bool:
-    """Return whether the MLflow store of the clone has a metric of this value."""
+    """Return whether the MLflow store of the clone has a metric of this value, which it rounds."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
-        return bool(database.execute("SELECT 1 FROM latest_metrics WHERE value = ?", (value,)).fetchone())
+        return bool(database.execute("SELECT 1 FROM latest_metrics WHERE value = ?", (rounded(value),)).fetchone())
 
 
 def measure_edit(folder: Path, variables: Mapping[str, str], title: str, rate: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from stages.tracking.place import Place
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.analysis.results import BaselineResult, CaseResult, Figure, VariantResult
+    from stages.analysis.results import BaselineResult, CaseResult, VariantResult
 
 PAGE = "reports/index.html"
 CHARTS = "&compareRunsMode=CHART"
@@ -44,18 +44,10 @@ def show_places(where: Place, experiments: Mapping[str, str]) -> None:
             print(f"  {place.address(experiment, 'curves')}{CHARTS}  ({case}, learning curves)")
 
 
-def percent(figure: "Figure | None", sign: str = "") -> str:
-    """Return a mean and half its interval, such as ``62.2 ± 9.7``; `sign` is "+" for a gain."""
-    if figure is None or figure.mean is None:
-        return "–"
-    # A t interval is symmetric.
-    margin = "" if figure.high is None else f" ± {100 * (figure.high - figure.mean):.1f}"
-    return f"{100 * figure.mean:{sign}.1f}{margin}"
-
-
 def show_scores(results: "Iterable[CaseResult]") -> None:
     """Print the scores of every variant and baseline, and the gain of every variant."""
     from stages.base import console
+    from stages.tracking.content import interval
 
     sections = []
     for result in results:
@@ -68,8 +60,8 @@ def show_scores(results: "Iterable[CaseResult]") -> None:
             [
                 (
                     f"{result.case} {each.label}{diverged.get(each.label, '')}",
-                    *(percent(each.scores.get(split)) for split in ("train", "test")),
-                    percent(gains.get(each.label), "+"),
+                    *(interval(each.scores.get(split)) for split in ("train", "test")),
+                    interval(gains.get(each.label), "+"),
                 )
                 for each in measured
             ]

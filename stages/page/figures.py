@@ -218,18 +218,18 @@ def tracked(
     `curves` are the rows of reports/curves/<case>.csv.
     """
     if isinstance(measured, str) and measured not in result.effects:
-        return {"figures/path_to_repair.svg": waterfall([result], measured)}
+        return {"path_to_repair.svg": waterfall([result], measured)}
     if isinstance(measured, str):
         effects = result.effects[measured][result.judged_by]
         kind = "Shapley values" if effects.complete else "Main effects"
         title = f"{kind}, {label(result, result.judged_by)}, Keras {measured}"
-        shown = {"figures/shapley.png": shapley(title, effects)} if effects.fixes else {}
-        return {"figures/greedy_path.svg": waterfall([result], measured), **shown}
+        shown = {"shapley.png": shapley(title, effects)} if effects.fixes else {}
+        return {"greedy_path.svg": waterfall([result], measured), **shown}
     split = "test" if "test" in measured.scores else "train"
     title = f"{measured.label}: % of each row, {label(result, split)}"
-    shown = {"figures/confusion.png": confusion(title, measured.confusion, result.data.axis)}
+    shown = {"confusion.png": confusion(title, measured.confusion, result.data.axis)}
     if isinstance(measured, VariantResult):
         unit = "function call" if measured.network["epochs"] is None else "epoch"
         rows = curves[curves["variant"] == measured.label]
-        shown["figures/learning_curves.png"] = learning_curves(measured.label, rows, result.score, unit)
+        shown["learning_curves.png"] = learning_curves(measured.label, rows, result.score, unit)
     return shown

@@ -103,7 +103,7 @@ def digit_model(core: "keras.Sequential", network: Network, data: MnistData | Ex
 def model_card(template: str, result: CaseResult, variant: VariantResult, seed: int) -> str:
     """Return the model card in Markdown: what the model is, its figures, its data, and where it fails.
 
-    `template` is the text of views/model_card.md.
+    `template` is the text of cards/model_card.md.
     """
     from jinja2 import Template
 

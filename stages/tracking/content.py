@@ -2,9 +2,12 @@
 
 Metrics named ``epoch/...`` are curves with a step per epoch, ``interval/...`` are the bounds beside a mean,
 ``recall/<class>`` is the share of a class's test examples that are answered correctly,
-``symptom/<moment>/<layer>/<name>`` is a symptom of a layer, and ``symptom/<moment>/<name>`` is one of the outputs. All
-others are figures of the final weights. MLflow has no form for a value that is not finite: it is left out and named in
-the tag ``not_finite``.
+``symptom/<moment>.<layer>.<name>`` is a symptom of a layer, and ``symptom/<moment>.<name>`` is one of the outputs. All
+others are figures of the final weights. MLflow folds the charts of what has the same prefix before the slash.
+
+MLflow shows a metric as it is stored, so a metric has six digits; the results of DVC have all of them. The score and
+the gain with their intervals are tags, because a metric is one number. MLflow has no form for a value that is not
+finite: it is left out and named in the tag ``not_finite``.
 """
 
 import json
@@ -20,8 +23,10 @@ from stages.training.runs import Run, figures
 if TYPE_CHECKING:
     import pandas as pd
 
-VIEWS = ("scores", "curves")
 DESCRIPTION = "mlflow.note.content"
+STALE = "whichfix.stale"
+# An R² below this says no more than that the network is of no use.
+LOWEST = -10.0
 
 Metric = tuple[str, float, int]
 MaybeMetric = tuple[str, float | None, int]
@@ -43,16 +48,61 @@ class Content:
     seconds: float | None = None
 
 
+def rounded(value: float) -> float:
+    """Return `value` with six digits; a whole number stays as it is."""
+    return value if value.is_integer() else float(f"{value:.6g}")
+
+
 def finite(metrics: Iterable[MaybeMetric]) -> tuple[list[Metric], dict[str, str]]:
-    """Return the finite values of `metrics`, and the tag that names the others."""
+    """Return the finite values of `metrics`, rounded, and the tag that names the others."""
     kept: list[Metric] = []
     lost: list[str] = []
     for name, value, step in metrics:
         if value is None or not math.isfinite(value):
             lost.append(name)
         else:
-            kept.append((name, float(value), step))
+            kept.append((name, rounded(float(value)), step))
     return kept, {"not_finite": ", ".join(dict.fromkeys(lost))} if lost else {}
+
+
+def gain_name(split: str) -> str:
+    """Return the name of the gain on a split."""
+    return "gain" if split == "test" else f"{split}_gain"
+
+
+def percent(value: float | None, sign: str = "") -> str:
+    """Return a score in percent, or a gain with `sign` "+" in points, such as ``62.2``."""
+    if value is None:
+        return "–"
+    return f"below {100 * LOWEST:.0f}" if value < LOWEST else f"{100 * value:{sign}z.1f}"
+
+
+def interval(figure: Figure | None, sign: str = "") -> str:
+    """Return a mean in percent and half its interval, such as ``62.2 ± 9.7``."""
+    mean = figure.mean if figure else None
+    # A t interval is symmetric.
+    half = figure.high - mean if figure and figure.high is not None and mean is not None else None
+    return percent(mean, sign) + ("" if half is None else f" ± {100 * half:.1f}")
+
+
+def score_tags(result: CaseResult) -> tuple[str, str]:
+    """Return the names of the tags with the score and the gain on the split by which the case is judged."""
+    return f"{result.judged_by} {result.score}", f"{result.judged_by} gain"
+
+
+def shown_scores(
+    result: CaseResult, measured: VariantResult | BaselineResult, seed: int | None = None
+) -> dict[str, str]:
+    """Return the score and the gain as tags, such as ``62.4 ± 9.8%``: means with their intervals, or of one seed."""
+    score_name, gain_tag = score_tags(result)
+    gain = measured.gain if isinstance(measured, VariantResult) else {}
+    tags = {}
+    for name, by_split, sign, unit in ((score_name, measured.scores, "", "%"), (gain_tag, gain, "+", " points")):
+        figure = by_split.get(result.judged_by)
+        if figure:
+            tags[name] = (interval(figure, sign) if seed is None else percent(figure.per_seed.get(seed), sign)) + unit
+    # Without a mean there is nothing to show.
+    return {name: text for name, text in tags.items() if not text.startswith("–")}
 
 
 def named_figures(measured: VariantResult | BaselineResult, score: str) -> dict[str, Figure]:
@@ -66,7 +116,7 @@ def named_figures(measured: VariantResult | BaselineResult, score: str) -> dict[
     }
     named |= {f"{split}_loss": loss for split, loss in measured.losses.items()}
     if isinstance(measured, VariantResult):
-        named |= {"gain" if split == "test" else f"{split}_gain": gain for split, gain in measured.gain.items()}
+        named |= {gain_name(split): gain for split, gain in measured.gain.items()}
         named |= {f"{split}_keras_accuracy": figure for split, figure in measured.keras_accuracy.items()}
         named["final_loss"] = measured.final_loss
     # MLflow's page lists metrics in the order in which they were logged.
@@ -95,9 +145,9 @@ def symptoms(measured: VariantResult) -> list[MaybeMetric]:
     metrics: list[MaybeMetric] = [] if first is None else [("symptom/first_not_finite", first, 0)]
     for moment, found in moments.items():
         outputs = {"": found} if found else {}
-        layers = {f"{layer.pop('name')}/": layer for layer in outputs.get("", {}).pop("layers", ())}
+        layers = {f"{layer.pop('name')}.": layer for layer in outputs.get("", {}).pop("layers", ())}
         metrics += [
-            (f"symptom/{moment}/{part}{name}", value, 0)
+            (f"symptom/{moment}.{part}{name}", value, 0)
             for part, values in (outputs | layers).items()
             for name, value in values.items()
             if value is not None
@@ -113,7 +163,9 @@ def question(result: CaseResult) -> str:
 def description(result: CaseResult, variant: VariantResult) -> str:
     """Return what a variant changes, in Markdown."""
     seeds = len(variant.seeds)
-    about = f"Means of {seeds} seeds." if seeds > 1 else f"Seed {variant.seeds[0]} alone."
+    scores = ", ".join(f"{name} {value}" for name, value in shown_scores(result, variant).items())
+    about = f"**{scores}.** " if scores else ""
+    about += f"Means of {seeds} seeds." if seeds > 1 else f"Seed {variant.seeds[0]} alone."
     about += f" Trained with the losses of Keras {variant.keras}."
     if variant.diverged:
         about += f" {round(variant.diverged * seeds)} of {seeds} runs diverged."
@@ -147,12 +199,9 @@ def variant_content(
     ]
     metrics += [(f"answers/{label}", n, 0) for label, n in (variant.answers or {}).items()]
     metrics += [(f"epoch/{figure}", mean, int(epoch)) for figure, mean, epoch in rows]
-    tags = {DESCRIPTION: description(result, variant)}
-    gain = variant.gain.get("test")
-    if gain and gain.low is not None:
-        tags["gain_interval"] = f"{gain.low:+.4f} to {gain.high:+.4f}"  # a column of the views
+    tags = {DESCRIPTION: description(result, variant), **shown_scores(result, variant)}
     wall_time = sum(seconds[seed] for seed in variant.seeds) if set(variant.seeds) <= seconds.keys() else None
-    own = {"seeds": json.dumps(list(variant.seeds))}
+    own = {"seeds": ", ".join(map(str, variant.seeds))}
     return _trained(result, variant, own, metrics, wall_time, tags, pictures)
 
 
@@ -165,7 +214,8 @@ def seed_content(result: CaseResult, variant: VariantResult, run: Run, seconds: 
     measured = columns if "validation" in run.scores else columns[:2]
     for figure, values in zip(measured, run.history.T.tolist(), strict=False):
         metrics += [(f"epoch/{figure}", value, epoch) for epoch, value in enumerate(values, start=1)]
-    return _trained(result, variant, {"seed": str(run.seed)}, metrics, seconds.get(run.seed), {}, {})
+    tags = shown_scores(result, variant, run.seed)
+    return _trained(result, variant, {"seed": str(run.seed)}, metrics, seconds.get(run.seed), tags, {})
 
 
 def _trained(
@@ -181,10 +231,16 @@ def _trained(
     kept, lost = finite([*metrics, *([] if seconds is None else [("train_seconds", seconds, 0)])])
     params = {"case": result.case, "variant": variant.name, "fixes": ", ".join(variant.fixes) or "none"}
     params |= {} if variant.subset is None else {"subset": json.dumps(variant.subset)}
-    params |= settings.flat(variant.network) | own
+    params |= {"inputs": "raw"} | settings.flat(_one_line(variant.network)) | own
     # To filter runs by.
     fixes = {f"fix.{fix.name}": "yes" if fix.name in variant.fixes else "no" for fix in result.fixes}
     return Content(params, kept, {**tags, **lost, **fixes}, pictures, seconds=seconds)
+
+
+def _one_line(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network whose scale of the inputs is text: MLflow's plots compare only what all runs have."""
+    inputs = network.get("inputs")
+    return {**network, "inputs": f"scale {inputs['scale']:.6g}"} if isinstance(inputs, Mapping) else {**network}
 
 
 def baseline_content(result: CaseResult, baseline: BaselineResult, pictures: Mapping[str, bytes]) -> Content:
@@ -192,27 +248,4 @@ def baseline_content(result: CaseResult, baseline: BaselineResult, pictures: Map
     metrics, tags = finite([*summary(baseline, result.score), ("iterations", baseline.n_iter, 0)])
     params = {"case": result.case, "baseline": baseline.name, **settings.flat(baseline.settings)}
     text = f"A model of scikit-learn on the same splits.\n\n{question(result)}"
-    return Content(params, metrics, {DESCRIPTION: text, **tags}, pictures)
-
-
-def experiment_tags(result: CaseResult, views: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the tags of the experiment of a case: its question, and the saved views of its runs by name.
-
-    Without a view MLflow's page shows no metric. The views name the score accuracy.
-    """
-    names = " and ".join(f"'{view['name']}'" for view in views.values())
-    link = f" ([the question]({result.source}))" if result.source else ""
-    text = (
-        f"{result.title}{link}. A run is a variant, its child runs are the seeds. "
-        f'The menu Views has {names}; `tags.fix.<fix> = "yes"` finds the runs of a fix.'
-    )
-    # Without the kind the page asks what kind of experiment this is.
-    tags = {DESCRIPTION: text, "mlflow.experimentKind": "custom_model_development"}
-    for key, view in views.items():
-        shared = {
-            "name": view["name"],
-            "createdAt": 0,
-            "state": json.dumps(view["state"]).replace("accuracy", result.score),
-        }
-        tags[f"mlflow.sharedViewState.{key}"] = json.dumps(shared)
-    return tags
+    return Content(params, metrics, {DESCRIPTION: text, **shown_scores(result, baseline), **tags}, pictures)

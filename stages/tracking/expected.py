@@ -20,8 +20,9 @@ Kind = Literal["variant", "seed", "baseline", "fixes"]
 
 @dataclass(frozen=True)
 class ExpectedRun:
-    """A run that the store should hold; `name` is the label of its variant, or the name of its baseline.
+    """A run that the store should hold.
 
+    `name` is the label of its variant, the name of its baseline, or that of the case table with its condition.
     `parent` is the key of its parent, and `keras` the condition of the fixes.
     """
 
@@ -33,6 +34,12 @@ class ExpectedRun:
     parent: str | None = None
     keras: str = ""
 
+    def title(self, experiment: str | None = None) -> str:
+        """Return the name of the run in MLflow, which says what it is; `experiment` is that of DVC."""
+        name = f"baseline: {self.name}" if self.kind == "baseline" else self.name
+        name = f"{name} ({experiment})" if experiment else name
+        return name if self.seed is None else f"seed {self.seed} of {name}"
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -40,6 +47,7 @@ class StoredRun:
 
     run_id: str
     key: str
+    name: str
     finished: bool
     start: int
     parent_id: str | None = None
@@ -51,14 +59,15 @@ class StoredRun:
 class Changes:
     """The changes that bring a store up to date.
 
-    `missing` are runs to be added, parents before their children. `surplus` are ids of runs to be deleted, `stale` and
-    `current` of runs that get or lose the tag of stale runs. `ids` maps the keys of the runs that stay to their ids.
+    `missing` are runs to be added, parents before their children. `surplus` are ids of runs to be deleted. `stale` and
+    `current` map ids of runs that become stale, or are no longer, to their names. `ids` maps the keys of the runs that
+    stay to their ids.
     """
 
     missing: list[ExpectedRun]
     surplus: list[str]
-    stale: list[str]
-    current: list[str]
+    stale: dict[str, str]
+    current: dict[str, str]
     ids: dict[str, str]
 
 
@@ -73,17 +82,17 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
     runs = []
     for variant in result.variants:
         numbers = variant.model_dump(mode="json", exclude={"folder"})
-        key = content_key("variant", case, variant.label, numbers, data)
+        key = content_key("variant", case, variant.label, numbers, data, result.judged_by)
         runs.append(ExpectedRun("variant", case, variant.label, key))
         runs += [
             ExpectedRun("seed", case, variant.label, content_key("seed", key, seed), seed, key)
             for seed in variant.seeds
         ]
     for baseline in result.baselines:
-        key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data)
+        key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data, result.judged_by)
         runs.append(ExpectedRun("baseline", case, baseline.name, key))
     for keras in result.keras:
-        name = label("fixes", keras, result.keras)
+        name = label("case table", keras, result.keras)
         shown = [
             result.judged_by,
             result.seeds,
@@ -146,7 +155,7 @@ def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun]) -> Cha
     by_key: dict[str, list[StoredRun]] = {}
     for run in sorted(stored, key=lambda run: (run.start, run.run_id)):
         by_key.setdefault(run.key, []).append(run)
-    missing, surplus, current, ids = [], [], [], dict[str, str]()
+    missing, surplus, current, ids = [], [], dict[str, str](), dict[str, str]()
     for wanted in expected:
         runs = by_key.pop(wanted.key, [])
         # No run has the id "".
@@ -158,7 +167,7 @@ def changes(expected: Iterable[ExpectedRun], stored: Iterable[StoredRun]) -> Cha
             continue
         ids[wanted.key] = kept.run_id
         if kept.stale:
-            current.append(kept.run_id)
+            current[kept.run_id] = kept.name
     others = [run for runs in by_key.values() for run in runs]
-    stale = [run.run_id for run in others if not run.stale and not run.experiment]
+    stale = {run.run_id: run.name for run in others if not run.stale and not run.experiment}
     return Changes(missing, surplus, stale, current, ids)

@@ -16,12 +16,12 @@ from stages.config import load
 from stages.config.data import OwnData
 from stages.config.network import Network
 from stages.data import prepared
-from stages.tracking import champion, content, expected, fixes
+from stages.tracking import champion, content, expected, fixes, views
 from stages.tracking.content import Content
 from stages.tracking.expected import Changes, ExpectedRun
 from stages.tracking.moved import displaced, rebuild
 from stages.tracking.place import Place
-from stages.tracking.store import EXPERIMENT, KEY, PARENT, STALE, Store
+from stages.tracking.store import EXPERIMENT, KEY, PARENT, Store
 from stages.training import runs
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # track.pictures
 Draw = Callable[[CaseResult, VariantResult | BaselineResult | str, "pd.DataFrame"], dict[str, bytes]]
 
-VIEWS = Path(__file__).parent / "views"
+CARDS = Path(__file__).parent / "cards"
 RUNS_LOG = Path("runs.log")
 EXAMPLES = 3
 STAGES = {"variant": "train", "seed": "train", "baseline": "baseline", "fixes": "evaluate"}
@@ -86,7 +86,7 @@ class Reader:
         data = prepared.read(files.prepared_path(run.case))
         # Own data stay on this machine, so that a model of them has no example.
         examples = None if own else files.read_archive(files.RAW_MNIST)["x_test"][:EXAMPLES]
-        template = files.read_bytes(VIEWS / ("own_card.md" if own else "model_card.md")).decode()
+        template = files.read_bytes(CARDS / ("own_card.md" if own else "model_card.md")).decode()
         card = champion.model_card(template, self.result, variant, run.seed)
         model = champion.own_model(network, data, stored.weights)
         if not isinstance(source, OwnData):
@@ -116,10 +116,8 @@ def add_runs(store: Store, changes: Changes, readers: Mapping[str, Reader], expe
             reader, stage = readers[run.case], STAGES[run.kind]
             tags = shared | {"dvc.stage": f"{stage}@{run.case}", "mlflow.source.name": f"stages/{stage}.py"}
             tags |= {KEY: run.key, "kind": run.kind} | ({PARENT: changes.ids[run.parent]} if run.parent else {})
-            name = f"{run.name} ({experiment})" if experiment else run.name
-            name = name if run.seed is None else f"seed {run.seed} of {name}"
             own, data = reader.content(run), reader.result.data
-            changes.ids[run.key] = store.add(run.case, name, own, tags, data, start - number)
+            changes.ids[run.key] = store.add(run.case, run.title(experiment), own, tags, data, start - number)
             progress.advance()
 
 
@@ -136,17 +134,16 @@ def fill(place: Place, results: Mapping[str, CaseResult], draw: Draw) -> tuple[d
     if place.default and (folder := displaced(store, results.keys())):
         store = rebuild(store, results.keys())
         console.say(f"MLflow: the artifacts were expected in {folder} (moved or deleted?); the store is made anew here")
-    views = {name: files.read_json(VIEWS / f"{name}.json") for name in content.VIEWS}
     for case, result in results.items():
-        store.open(case, content.experiment_tags(result, views))
+        store.open(case, views.experiment_tags(result))
     readers = {case: Reader(result, draw) for case, result in results.items()}
     wanted = [run for result in results.values() for run in expected.expected_runs(result)]
     changes = expected.changes(wanted, store.runs())
     for run_id in changes.surplus:
         store.delete(run_id)
     add_runs(store, changes, readers, experiment)
-    for run_id in changes.current:
-        store.client.delete_tag(run_id, STALE)
+    for run_id, name in changes.current.items():
+        store.mark_current(run_id, name)
     lines = [] if experiment else replace_earlier(store, changes, readers, wanted)
     for line in [*summary(changes, experiment), *lines] or ["MLflow store is up to date"]:
         console.say(line)
@@ -160,8 +157,8 @@ def replace_earlier(
 
     A DVC experiment leaves this out, because its results stand beside those of the project.
     """
-    for run_id in changes.stale:
-        store.client.set_tag(run_id, STALE, "yes")
+    for run_id, name in changes.stale.items():
+        store.mark_stale(run_id, name)
     lines = []
     for case, reader in readers.items():
         best = expected.best_run(reader.result, wanted)
@@ -173,7 +170,7 @@ def replace_earlier(
 
 
 def summary(changes: Changes, experiment: str | None) -> list[str]:
-    """Return what was changed, in a line, or no line."""
+    """Return what was changed, in a line, or no line; a second line says how to find stale runs."""
     children = sum(run.parent is not None for run in changes.missing)
     counts = {
         "runs added": len(changes.missing) - children,
@@ -183,4 +180,9 @@ def summary(changes: Changes, experiment: str | None) -> list[str]:
         "runs no longer stale": len(changes.current),
     }
     parts = [f"{count} {name if count > 1 else name.replace('runs', 'run')}" for name, count in counts.items() if count]
-    return [f"MLflow: {', '.join(parts)}"] if parts else []
+    lines = [f"MLflow: {', '.join(parts)}"] if parts else []
+    return (
+        [*lines, f"MLflow: to see the stale runs, search for {views.EARLIER}"]
+        if counts["runs tagged as stale"]
+        else lines
+    )

@@ -10,8 +10,8 @@ from stages.tracking.content import DESCRIPTION, Content, MaybeMetric, finite, q
 def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes]) -> Content:
     """Return the run of a case under the condition `keras`.
 
-    A metric ``<split>.<effect>/<fix>`` is an effect of a fix; the split by which the case is judged comes first. For
-    the first repair, ``worth/<fix>`` is what is lost without a fix, and ``repair/seeds_repaired`` the share of its
+    A metric ``effect/<split>.<effect>.<fix>`` is an effect of a fix; the split by which the case is judged comes first.
+    For the first repair, ``worth/<fix>`` is what is lost without a fix, and ``repair/seeds_repaired`` the share of its
     seeds in which it repairs. ``search/best`` is the best score of a search; its steps
     count trained points.
     `pictures` are files by path; the first line of answer.txt is the answer.
@@ -25,10 +25,10 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
             *_repair_metrics(result, keras),
             *_search_metrics(result, keras),
             *(
-                (f"{split}.full_gain", result.effects[keras][split].full_gain.mean, 0)
+                (f"effect/{split}.full_gain", result.effects[keras][split].full_gain.mean, 0)
                 for split in _splits(result, keras)
             ),
-            *((f"{row['split']}.{row['effect']}/{row['fix']}", row["mean"], 0) for row in effects),
+            *((f"effect/{row['split']}.{row['effect']}.{row['fix']}", row["mean"], 0) for row in effects),
             ("published", len(published), 0),
             ("published_agreeing", sum(row.agrees for row in published), 0),
         ]
@@ -42,7 +42,7 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
         "published.json": [row.model_dump(mode="json") for row in published],
     }
     params = {"case": result.case, "keras": keras, "judged_by": result.judged_by}
-    params["fixes"] = ", ".join(fix.name for fix in result.fixes)
+    params["suggested_fixes"] = ", ".join(fix.name for fix in result.fixes)
     if repairs := result.repairs.get(keras):
         params["repair"] = named(repairs[0].fixes)
     if search := result.search.get(keras):
@@ -102,7 +102,7 @@ def _repair_metrics(result: CaseResult, keras: str) -> list[MaybeMetric]:
         return []
     first, split = result.repairs[keras][0], result.judged_by
     bounds = [
-        (f"interval/worth/{fix}_{side}", bound, 0)
+        (f"interval/worth.{fix}_{side}", bound, 0)
         for fix, value in first.worth.items()
         for side, bound in (("low", value.low), ("high", value.high))
         if bound is not None

@@ -10,14 +10,15 @@ from pathlib import Path
 from stages.analysis.results import DataResult
 from stages.base import files
 from stages.base.errors import UserError
-from stages.tracking.content import Content
+from stages.tracking.content import DESCRIPTION, STALE, Content
 from stages.tracking.expected import ExpectedRun, StoredRun, content_key
 from stages.tracking.place import VARIABLE, Place
 
 KEY = "whichfix.key"
-STALE = "whichfix.stale"
 CASE = "whichfix.case"
 PARENT = "mlflow.parentRunId"
+# Part of the name of a stale run, because MLflow's lists and charts show names only.
+STALE_NAME = " (stale)"
 EXPERIMENT = "dvc.experiment"
 ALIAS = "champion"
 # MLflow's limits for one request are 1000 values, of which 100 may be parameters.
@@ -80,7 +81,7 @@ class Store:
         self.client = MlflowClient(place.uri)
 
     def open(self, case: str, tags: Mapping[str, str]) -> None:
-        """Find or make the experiment of `case`, and give it those of `tags` that it lacks."""
+        """Find or make the experiment of `case`, and give it `tags`, but keep a description, which people edit."""
         tags = {CASE: case, **tags}
         experiment = self.client.get_experiment_by_name(case)
         if experiment is None:
@@ -95,8 +96,9 @@ class Store:
         if experiment.lifecycle_stage != "active":
             # A deleted experiment keeps its name, so a new one cannot be made.
             self.client.restore_experiment(experiment.experiment_id)
-        for name in tags.keys() - experiment.tags.keys():
-            self.client.set_experiment_tag(experiment.experiment_id, name, tags[name])
+        for name, value in tags.items():
+            if experiment.tags.get(name) != value and not (name == DESCRIPTION and name in experiment.tags):
+                self.client.set_experiment_tag(experiment.experiment_id, name, value)
 
     def runs(self) -> list[StoredRun]:
         """Return the runs of whichfix, also those of cases that are no longer in params.yaml."""
@@ -108,6 +110,7 @@ class Store:
             StoredRun(
                 run.info.run_id,
                 run.data.tags[KEY],
+                run.info.run_name,
                 run.info.status == "FINISHED",
                 run.info.start_time,
                 run.data.tags.get(PARENT),
@@ -116,6 +119,16 @@ class Store:
             )
             for run in mlflow.search_runs(ids, f"tags.`{KEY}` LIKE '%'", output_format="list")
         ]
+
+    def mark_stale(self, run_id: str, name: str) -> None:
+        """Tag a run of an earlier result, and say so in its name."""
+        self.client.set_tag(run_id, STALE, "yes")
+        self.client.update_run(run_id, name=f"{name}{STALE_NAME}")
+
+    def mark_current(self, run_id: str, name: str) -> None:
+        """Take back what `mark_stale` did."""
+        self.client.delete_tag(run_id, STALE)
+        self.client.update_run(run_id, name=name.removesuffix(STALE_NAME))
 
     def delete(self, run_id: str) -> None:
         """Delete a run. MLflow keeps it among the deleted ones, where it should not look as if it still ran."""
@@ -169,7 +182,10 @@ class Store:
         if version and str(registered[0].aliases.get(ALIAS)) == str(version.version):
             return None
         if not registered:
-            about = f"Reads a handwritten digit. The alias `{ALIAS}` is the best variant of the case {run.case}."
+            about = (
+                f"The best variant of the case {run.case} has the alias `{ALIAS}`. "
+                "The description of a version says what it reads, what it answers and where it fails."
+            )
             self.client.create_registered_model(name, description=about)
         if version is None:
             for leftover in logged:

@@ -79,7 +79,7 @@ def test_shapley_values_are_bars_from_zero_with_their_intervals(drawn: list[Figu
 
 def test_of_alternatives_the_main_effects_are_drawn(drawn: list[Figure]) -> None:
     result = made_up.result([0.1, 0.4, 0.35, 0.0], measured=lambda row: row != 3)
-    assert "figures/shapley.png" in figures.tracked(result, "3", made_up.curves(result))
+    assert "shapley.png" in figures.tracked(result, "3", made_up.curves(result))
     axes = drawn[0].axes[0]
     assert axes.get_title() == "Main effects, test accuracy, Keras 3"
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.3, 0.25])  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def test_a_regression_is_drawn_with_r2_and_tenths_and_below_zero(drawn: list[Fig
     curves = made_up.curves(result)
     assert ET.fromstring(figures.waterfall([result])).tag == SVG
     shown = figures.tracked(result, result.variant("fixed", "3"), curves)
-    assert set(shown) == {"figures/confusion.png", "figures/learning_curves.png"}
+    assert set(shown) == {"confusion.png", "figures/learning_curves.png"}
     confusion, learning = drawn
     assert confusion.axes[0].get_title() == "fixed: % of each row, test R²"
     assert [label.get_text() for label in confusion.axes[0].get_xticklabels()][:2] == ["tenth 1", "tenth 2"]
@@ -124,7 +124,7 @@ def test_any_number_of_fixes_and_a_single_seed_can_be_drawn(
     monkeypatch.setattr(made_up, "FIXES", "abcdef")
     result = made_up.result(np.random.default_rng(0).uniform(0, 1, 2**n_fixes), n_seeds)
     assert ET.fromstring(figures.waterfall([result])).tag == SVG
-    assert "figures/greedy_path.svg" in figures.tracked(result, "3", made_up.curves(result))
+    assert "greedy_path.svg" in figures.tracked(result, "3", made_up.curves(result))
 
 
 @pytest.mark.parametrize("repairs", [{}, {"3": (), "2.2": ()}], ids=["repaired", "not repaired"])
@@ -132,8 +132,8 @@ def test_a_search_is_drawn_as_the_path_to_its_repair_or_to_its_best_point(repair
     result = made_up_search.searched(("2.2", "3"), **({"repairs": repairs} if repairs else {}))
     assert ET.fromstring(figures.waterfall([result, made_up.result([0.1, 0.9])])).tag == SVG
     drawn = figures.tracked(result, "3", made_up.curves(result))
-    assert [*drawn] == ["figures/path_to_repair.svg"]
-    assert ET.fromstring(drawn["figures/path_to_repair.svg"]).tag == SVG
+    assert [*drawn] == ["path_to_repair.svg"]
+    assert ET.fromstring(drawn["path_to_repair.svg"]).tag == SVG
 
 
 def test_a_title_is_text_whatever_it_holds() -> None:
@@ -146,8 +146,8 @@ def test_variants_and_baselines_have_their_pictures_with_equal_bytes_twice() -> 
     result = made_up.result([0.1, 0.9], finite=False, baselines=(made_up.baseline("logistic", 0.8),))
     curves = made_up.curves(result, finite=False)
     few, baseline = result.variant("few", "3"), result.baselines[0]
-    assert set(figures.tracked(result, few, curves)) == {"figures/confusion.png", "figures/learning_curves.png"}
-    assert set(figures.tracked(result, baseline, curves)) == {"figures/confusion.png"}
+    assert set(figures.tracked(result, few, curves)) == {"confusion.png", "figures/learning_curves.png"}
+    assert set(figures.tracked(result, baseline, curves)) == {"confusion.png"}
     assert figures.tracked(result, few, curves) == figures.tracked(result, few, curves)
 
 

@@ -58,5 +58,5 @@ def tracked(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     # Drawing takes most of the time; the pictures of `template` are real.
-    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
+    monkeypatch.setattr(track, "pictures", lambda *arguments: {"none.png": b""})
     return folder

@@ -87,7 +87,7 @@ def test_the_champion_of_a_persons_own_data_has_no_example_and_no_value_of_them(
     monkeypatch.chdir(tmp_path)
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
+    monkeypatch.setattr(track, "pictures", lambda *arguments: {"none.png": b""})
     data = own.data(own.PRICE, own.PRICES)
     result = own.evaluated(data, {"fast": own.TWO_RATES["fast"]}, STANDARDIZED)
     track.main()

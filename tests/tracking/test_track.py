@@ -212,7 +212,7 @@ def test_a_moved_clone_gets_a_store_of_its_own_and_the_former_folder_is_left_alo
     folder = tmp_path / "moved"
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(track, "pictures", lambda *arguments: {"figures/none.png": b""})
+    monkeypatch.setattr(track, "pictures", lambda *arguments: {"none.png": b""})
     track.main()
     assert capsys.readouterr().out.startswith(f"MLflow: the artifacts were expected in {template}/mlruns/{CASE}")
     # In this process MLflow is still connected to the deleted file, so the new one needs another spelling.
