@@ -15,7 +15,7 @@ from stages.analysis.results import CaseResult, VariantResult
 from stages.config.network import label
 from stages.tracking.place import LAYOUT
 
-Kind = Literal["variant", "seed", "baseline", "fixes"]
+Kind = Literal["variant", "seed", "baseline", "case table"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ExpectedRun:
     """A run that the store should hold.
 
     `name` is the label of its variant, the name of its baseline, or that of the case table with its condition.
-    `parent` is the key of its parent, and `keras` the condition of the fixes.
+    `parent` is the key of its parent, and `keras` the condition of a case table.
     """
 
     kind: Kind
@@ -107,7 +107,7 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
             [remark.model_dump() for remark in (*result.misleading, *result.warnings)],
             [row.model_dump(mode="json", exclude={"source"}) for row in result.published_under(keras)],
         ]
-        runs.append(ExpectedRun("fixes", case, name, content_key("fixes", case, name, shown, data), keras=keras))
+        runs.append(ExpectedRun("case table", case, name, content_key(name, case, shown, data), keras=keras))
     return runs
 
 

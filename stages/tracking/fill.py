@@ -33,7 +33,7 @@ Draw = Callable[[CaseResult, VariantResult | BaselineResult | str, "pd.DataFrame
 CARDS = Path(__file__).parent / "cards"
 RUNS_LOG = Path("runs.log")
 EXAMPLES = 3
-STAGES = {"variant": "train", "seed": "train", "baseline": "baseline", "fixes": "evaluate"}
+STAGES = {"variant": "train", "seed": "train", "baseline": "baseline", "case table": "evaluate"}
 
 
 class Reader:
@@ -62,7 +62,7 @@ class Reader:
     def content(self, run: ExpectedRun) -> Content:
         """Return the content of `run`."""
         result = self.result
-        if run.kind == "fixes":
+        if run.kind == "case table":
             return fixes.fixes_content(result, run.keras, self.draw(result, run.keras, self.curves))
         if run.kind == "baseline":
             baseline = next(baseline for baseline in result.baselines if baseline.name == run.name)
@@ -181,8 +181,6 @@ def summary(changes: Changes, experiment: str | None) -> list[str]:
     }
     parts = [f"{count} {name if count > 1 else name.replace('runs', 'run')}" for name, count in counts.items() if count]
     lines = [f"MLflow: {', '.join(parts)}"] if parts else []
-    return (
-        [*lines, f"MLflow: to see the stale runs, search for {views.EARLIER}"]
-        if counts["runs tagged as stale"]
-        else lines
-    )
+    if counts["runs tagged as stale"]:
+        lines.append(f"MLflow: to see the stale runs, search for {views.EARLIER}")
+    return lines

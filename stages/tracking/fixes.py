@@ -1,10 +1,14 @@
 """The content of the run of a case under a condition: its points, effects, repairs and search. Without MLflow."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stages.analysis.results import CaseResult, Effects, RepairResult
 from stages.tracking.content import DESCRIPTION, Content, MaybeMetric, finite, question
+
+# Characters of a line in MLflow's preview of a text, beside its assistant.
+WIDTH = 65
 
 
 def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes]) -> Content:
@@ -16,7 +20,8 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
     count trained points.
     `pictures` are files by path; the first line of answer.txt is the answer.
     """
-    sentence = pictures.get("answer.txt", b"").decode().partition("\n")[0]
+    answer = pictures.get("answer.txt", b"").decode()
+    shown = {**pictures, "answer.txt": _wrapped(answer).encode()} if answer else pictures
     points = [_row(result, keras, fixes) for fixes in result.points_of(keras)]
     published = result.published_under(keras)
     effects = _in_order(result, keras)
@@ -33,7 +38,7 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
             ("published_agreeing", sum(row.agrees for row in published), 0),
         ]
     )
-    tags[DESCRIPTION] = "\n\n".join(filter(None, [sentence, _tried(result, keras), question(result)]))
+    tags[DESCRIPTION] = "\n\n".join(filter(None, [answer.partition("\n")[0], _tried(result, keras), question(result)]))
     tables = {
         "points.json": points,
         "effects.json": effects,
@@ -48,7 +53,13 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
     if search := result.search.get(keras):
         params |= {"search.points": str(search.points), "search.trainings": str(search.trainings)}
         params["search.error_rate"] = f"{search.error_rate:.4g}"
-    return Content(params, metrics, tags, pictures, {path: _columns(rows) for path, rows in tables.items() if rows})
+    return Content(params, metrics, tags, shown, {path: _columns(rows) for path, rows in tables.items() if rows})
+
+
+def _wrapped(text: str) -> str:
+    """Return `text` with lines that MLflow's preview shows whole."""
+    lines = [textwrap.wrap(line, WIDTH, subsequent_indent="    ") or [""] for line in text.splitlines()]
+    return "".join(f"{line}\n" for wrapped in lines for line in wrapped)
 
 
 def named(fixes: Iterable[str]) -> str:

@@ -16,8 +16,8 @@ SAVED = "mlflow.sharedViewState."
 CURRENT = f"tags.{STALE} IS NULL"
 EARLIER = f'tags.{STALE} = "yes"'
 # Column -> width in pixels. The time of creation keeps only its icon, because MLflow cannot hide it.
-FIXED = {"attributes.`Run Name`": 240, "runDateAndNestInfo": 48}
-SCORE, GAIN, FIXES, NUMBER, MODEL = 115, 145, 225, 110, 150
+FIXED = {"attributes.`Run Name`": 248, "runDateAndNestInfo": 48}
+SCORE, GAIN, FIXES, NUMBER, MODEL = 115, 145, 217, 110, 150
 
 
 def splits(result: CaseResult) -> list[str]:

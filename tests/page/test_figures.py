@@ -99,7 +99,7 @@ def test_a_regression_is_drawn_with_r2_and_tenths_and_below_zero(drawn: list[Fig
     curves = made_up.curves(result)
     assert ET.fromstring(figures.waterfall([result])).tag == SVG
     shown = figures.tracked(result, result.variant("fixed", "3"), curves)
-    assert set(shown) == {"confusion.png", "figures/learning_curves.png"}
+    assert set(shown) == {"confusion.png", "learning_curves.png"}
     confusion, learning = drawn
     assert confusion.axes[0].get_title() == "fixed: % of each row, test R²"
     assert [label.get_text() for label in confusion.axes[0].get_xticklabels()][:2] == ["tenth 1", "tenth 2"]
@@ -146,7 +146,7 @@ def test_variants_and_baselines_have_their_pictures_with_equal_bytes_twice() -> 
     result = made_up.result([0.1, 0.9], finite=False, baselines=(made_up.baseline("logistic", 0.8),))
     curves = made_up.curves(result, finite=False)
     few, baseline = result.variant("few", "3"), result.baselines[0]
-    assert set(figures.tracked(result, few, curves)) == {"confusion.png", "figures/learning_curves.png"}
+    assert set(figures.tracked(result, few, curves)) == {"confusion.png", "learning_curves.png"}
     assert set(figures.tracked(result, baseline, curves)) == {"confusion.png"}
     assert figures.tracked(result, few, curves) == figures.tracked(result, few, curves)
 

@@ -94,7 +94,7 @@ def test_mlflow_has_the_search_and_the_repaired_network(mine: tuple[Project, str
     experiment = client.get_experiment_by_name("stuck")
     assert experiment is not None
     names = {run.info.run_name for run in client.search_runs([experiment.experiment_id])}
-    assert {"as_posted", "fixes", "repaired"} <= names
+    assert {"as_posted", "case table", "repaired"} <= names
 
 
 def test_the_search_goes_on_after_a_kill_and_gives_the_same_bytes_with_one_worker(mine: tuple[Project, str]) -> None:

@@ -45,8 +45,9 @@ VARIANTS: dict[str, tuple[str, list[str], dict[str, Any], tuple[int, ...], dict[
     "two_digits": ("two_digits", [], {}, (3,), {0: 2, 1: 3}, 0.6),
 }
 BASELINES = ["logistic_regression", "floor"]
-# Top-level runs of the case, and their children.
-TOP_RUNS = sorted([*VARIANTS, *BASELINES, "fixes"])
+# Top-level runs of the case in the order of params.yaml, and their children.
+TOP_NAMES = [*VARIANTS, *(f"baseline: {name}" for name in BASELINES), "case table"]
+TOP_RUNS = sorted(TOP_NAMES)
 N_CHILDREN = sum(len(seeds) for _, _, _, seeds, _, _ in VARIANTS.values())
 N_RUNS = len(TOP_RUNS) + N_CHILDREN
 

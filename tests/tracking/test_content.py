@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import made_up
@@ -14,7 +15,7 @@ from stages.analysis import results
 from stages.analysis.results import CaseResult, SymptomsResult
 from stages.base import files
 from stages.page import repairs
-from stages.tracking import content, fill, fixes
+from stages.tracking import content, fixes, views
 from stages.training import runs
 from tracking import sample
 
@@ -36,7 +37,7 @@ def test_the_curves_of_a_variant_are_the_means_over_its_seeds(result: CaseResult
     for column, figure in enumerate(runs.figures("accuracy")):
         expected = {epoch + 1: sum(h[epoch, column] for h in histories) / 2 for epoch in range(sample.EPOCHS)}
         found = {step: value for name, value, step in variant(result, "fixed").metrics if name == f"epoch/{figure}"}
-        assert found == pytest.approx(expected)
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_values_that_are_not_finite_are_left_out_and_named(result: CaseResult) -> None:
@@ -68,7 +69,7 @@ def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result
     for split, effects in result.effects["3"].items():
         for fix, of_fix in effects.fixes.items():
             assert of_fix.shapley is not None
-            assert metrics[f"{split}.shapley/{fix}"] == of_fix.shapley.mean
+            assert metrics[f"effect/{split}.shapley.{fix}"] == pytest.approx(of_fix.shapley.mean, rel=1e-5)
     assert (metrics["published"], metrics["published_agreeing"]) == (2, 1)
     assert shown.tables["points.json"]["fixes"] == ["as posted", "adam", "small_batches", "adam + small_batches"]
     assert len(shown.tables["effects.json"]["mean"]) == 2 * 2 * 4
@@ -81,17 +82,22 @@ def test_the_run_of_the_fixes_has_every_effect_point_and_published_number(result
 
 
 def test_the_saved_views_show_only_what_the_runs_have(result: CaseResult) -> None:
-    views = {name: json.loads((fill.VIEWS / f"{name}.json").read_bytes()) for name in content.VIEWS}
-    tags = content.experiment_tags(result, views)
+    tags = views.experiment_tags(result)
     shown = variant(result, "fixed")
-    names = {name for name, _, _ in shown.metrics}
-    for name, view in views.items():
-        saved = json.loads(tags[f"mlflow.sharedViewState.{name}"])
-        state = json.loads(saved["state"])
-        assert saved["name"] == view["name"]
-        metrics = {column[9:-1] for column in state["selectedColumns"] if column.startswith("metrics.")}
-        assert metrics <= names
-        assert {chart["metricKey"] for chart in state.get("compareRunCharts", [])} <= names
+    runs_shown = [variant(result, each.name) for each in result.variants] + [fixes.fixes_content(result, "3", {})]
+    names = {name for each in runs_shown for name, _, _ in each.metrics}
+    there = {"metrics": names, "tags": {*shown.tags, "dvc.experiment"}, "params": {*shown.params}}
+    for view in views.views(result):
+        state = json.loads(json.loads(tags[f"{views.SAVED}{view}"])["state"])
+        columns = [re.fullmatch("(.*)\\.`(.*)`", column) for column in state["selectedColumns"]]
+        found = [(column[1], column[2]) for column in columns if column]
+        assert all(name in there[kind] for kind, name in found if kind != "attributes")
+        assert found[:3] == [("tags", "test accuracy"), ("tags", "test gain"), ("params", "fixes")]
+    # The charts are of what the runs have, and all others are folded.
+    charts = {chart["metricKey"] for chart in state["compareRunCharts"]}
+    assert charts <= names
+    folded = {section["name"] for section in state["compareRunSections"] if not section["display"]}
+    assert folded - {"Model metrics"} == {name.rpartition("/")[0] for name in names - charts} - {""}
     # MLflow's limit for a tag of an experiment.
     assert max(map(len, tags.values())) <= 5000
 
@@ -109,8 +115,7 @@ def test_the_metrics_and_views_of_a_regression_are_of_r2() -> None:
     names = [name for name, _, _ in shown.metrics]
     assert names[:4] == ["gain", "test_r2", "train_gain", "train_r2"]
     assert {"test_mae", "train_rmse", "epoch/r2"} <= {*names}
-    views = {name: json.loads((fill.VIEWS / f"{name}.json").read_bytes()) for name in content.VIEWS}
-    texts = content.experiment_tags(case, views).values()
+    texts = views.experiment_tags(case).values()
     assert "test_r2" in "".join(texts)
     assert "accuracy" not in "".join([*texts, *names])
     assert fixes.fixes_content(case, "3", {}).tables["points.json"]["test_r2"] == [0.25, 0.5]
@@ -120,9 +125,9 @@ def test_the_run_of_alternatives_has_only_the_effects_that_were_measured() -> No
     case = made_up.result([0.1, 0.4, 0.2, 0.0], measured=lambda row: row != 3)
     shown = fixes.fixes_content(case, "3", {})
     metrics = {name: value for name, value, _ in shown.metrics}
-    assert {name for name in metrics if name.startswith("test.")} == {
-        "test.full_gain",
-        *(f"test.{effect}/{fix}" for effect in ("alone", "main_effect") for fix in "ab"),
+    assert {name for name in metrics if name.startswith("effect/test.")} == {
+        "effect/test.full_gain",
+        *(f"effect/test.{effect}.{fix}" for effect in ("alone", "main_effect") for fix in "ab"),
     }
     assert set(shown.tables["effects.json"]["effect"]) == {"alone", "main_effect"}
     assert "3 combinations of 2 fixes" in shown.tags[content.DESCRIPTION]
@@ -170,7 +175,7 @@ def test_the_symptoms_of_a_variant_are_metrics_by_moment_and_layer_and_what_a_la
     fixed = case.variant("fixed", "3").model_copy(update={"symptoms": symptoms})
     shown = content.variant_content(case, fixed, made_up.curves(case), {}, {})
     found = {name.removeprefix("symptom/"): value for name, value, _ in shown.metrics if name.startswith("symptom/")}
-    assert found["start/hidden/dead"] == 0.2
-    assert found["end/spread"] == 2.2
+    assert found["start.hidden.dead"] == 0.2
+    assert found["end.spread"] == 2.2
     assert len(found) == 3 * (3 + 2 + 4)
     assert "not_finite" not in shown.tags

@@ -89,11 +89,11 @@ def test_another_repair_search_or_warning_makes_the_run_of_the_fixes_anew_alone(
     case = made_up_search.searched()
     empty: dict[str, tuple[()]] | tuple[()] = () if field == "warnings" else {}
     before, after = keys(case), keys(case.model_copy(update={field: empty}))
-    assert {name for name, _ in before if before[name, _] != after[name, _]} == {"fixes"}
+    assert {name for name, _ in before if before[name, _] != after[name, _]} == {"case table"}
 
 
 def stored(run_id: str, key: str, parent: str | None = None, start: int = 0, finished: bool = True) -> StoredRun:
-    return StoredRun(run_id, key, finished, start, parent)
+    return StoredRun(run_id, key, f"name of {run_id}", finished, start, parent)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_what_is_missing_and_what_is_too_much(found: list[StoredRun], missing: s
 def test_only_runs_of_the_project_become_stale() -> None:
     found = [
         stored("old", "X"),
-        StoredRun("exp", "Y", True, 0, experiment=True),
-        StoredRun("p", "P", True, 0, stale=True),
+        StoredRun("exp", "Y", "name of exp", True, 0, experiment=True),
+        StoredRun("p", "P", "name of p", True, 0, stale=True),
     ]
     result = changes(WANTED, found)
-    assert (result.stale, result.current) == (["old"], ["p"])
+    assert (result.stale, result.current) == ({"old": "name of old"}, {"p": "name of p"})
