@@ -17,8 +17,8 @@ from stages.tracking.place import VARIABLE, Place
 KEY = "whichfix.key"
 CASE = "whichfix.case"
 PARENT = "mlflow.parentRunId"
-# Part of the name of a stale run, because MLflow's lists and charts show names only.
-STALE_NAME = " (stale)"
+# First in the name of a stale run, because MLflow's lists and charts show no more than the first letters of names.
+STALE_NAME = "stale: "
 EXPERIMENT = "dvc.experiment"
 ALIAS = "champion"
 # MLflow's limits for one request are 1000 values, of which 100 may be parameters.
@@ -123,12 +123,12 @@ class Store:
     def mark_stale(self, run_id: str, name: str) -> None:
         """Tag a run of an earlier result, and say so in its name."""
         self.client.set_tag(run_id, STALE, "yes")
-        self.client.update_run(run_id, name=f"{name}{STALE_NAME}")
+        self.client.update_run(run_id, name=f"{STALE_NAME}{name}")
 
     def mark_current(self, run_id: str, name: str) -> None:
         """Take back what `mark_stale` did."""
         self.client.delete_tag(run_id, STALE)
-        self.client.update_run(run_id, name=name.removesuffix(STALE_NAME))
+        self.client.update_run(run_id, name=name.removeprefix(STALE_NAME))
 
     def delete(self, run_id: str) -> None:
         """Delete a run. MLflow keeps it among the deleted ones, where it should not look as if it still ran."""

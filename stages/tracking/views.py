@@ -114,8 +114,9 @@ def _description(result: CaseResult, names: Sequence[str]) -> str:
     link = f" ([the question]({result.source}))" if result.source else ""
     return "\n".join(
         [
-            f"{result.title}{link}. Open a view by the button *Views*: {' or '.join(names)}.",
+            f"Click *Views* to see scores: {result.title}{link}.",
             "",
+            f"- The button *Views* has {' and '.join(names)}.",
             "- A run is a variant: means over its seeds, which are its child runs.",
             "- `case table` has the answer, all combinations of the fixes and their effects. "
             "A `baseline` is a model without a network.",

@@ -255,7 +255,7 @@ def test_stale_runs_are_tagged_until_their_results_come_back_and_new_ones_name_t
     stale = {run.info.run_id: run.info.run_name for run in client().search_runs(["1"], found)}
     assert stale.keys() == {run_id for run_id, run in all_runs().items() if STALE in run.data.tags}
     assert {*stale.values()} == {
-        f"{name} (stale)" for name in ("as_posted", "seed 0 of as_posted", "seed 3 of as_posted")
+        f"stale: {name}" for name in ("as_posted", "seed 0 of as_posted", "seed 3 of as_posted")
     }
     # The views of the page search for the others.
     current = {run.info.run_id for run in client().search_runs(["1"], views.CURRENT)}
