@@ -13,7 +13,7 @@ from stages.base import files
 from stages.base.console import say
 from stages.base.errors import one_line
 from stages.config.network import WHEN
-from stages.track import percent
+from stages.tracking.content import interval
 
 README, PERFORMANCE, SEARCH = Path("README.md"), Path("docs/performance.md"), Path("docs/search.md")
 BEGIN, END = "<!-- {}: written by `python -m benchmarks.readme` -->\n", "<!-- end of {} -->\n"
@@ -76,7 +76,7 @@ def results_part(cases: Sequence[results.CaseResult]) -> str:
 
 
 def _row(scores: Sequence[Mapping[str, results.Figure]]) -> list[str]:
-    return [percent(of_condition.get(split)) for of_condition in scores for split in ("train", "test")]
+    return [interval(of_condition.get(split)) for of_condition in scores for split in ("train", "test")]
 
 
 def spread(figures: Mapping[str, float], scale: float = 1) -> str:
