@@ -8,15 +8,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from stages.analysis import attribution, intervals
+from stages.analysis.repairs import threshold_of
 from stages.analysis.results import (
     ArrayDigest,
     BaselineResult,
     CaseResult,
     DataResult,
+    Effects,
     Figure,
     FixResult,
     PointResult,
     PublishedResult,
+    RepairResult,
     VariantResult,
 )
 
@@ -24,6 +27,7 @@ FIXES = "abcde"
 SOURCE = "https://example.org/question"
 DIGITS = tuple("0123456789")
 CONFUSION = tuple(tuple(90 if row == column else 1 for column in range(10)) for row in range(10))
+POSTED: dict[str, Any] = {"layers": [{"name": "output", "units": 10}], "loss": "mse", "optimizer": "sgd"}
 SUBSET = {"subset": {0: 30, 1: 70}, "answers": {1: 2}, "gain": {}}
 
 
@@ -124,7 +128,7 @@ def result(
         "source": SOURCE,
         "task": "multiclass",
         "data": data(),
-        "as_posted": {"layers": [{"name": "output", "units": 10}], "loss": "mse", "optimizer": "sgd"},
+        "as_posted": POSTED,
         "baselines": (),
         "judged_by": "test",
         "keras": tuple(keras),
@@ -145,10 +149,34 @@ def result(
         ),
         "refused": (),
         "effects": {version: {"train": effects, "test": effects} for version in keras},
+        "repairs": {
+            version: repairs_of(effects, chosen, {**POSTED, "keras": version, "optimizer": "adam"}) for version in keras
+        },
         "published": (PublishedResult(**published, published=0.1, measured=0.2 if finite else None, agrees=False),),
         "fixed": "fixed" if names else "as_posted",
     }
     return CaseResult(**made | changes)
+
+
+def repairs_of(
+    effects: Effects, scores: Mapping[int, Sequence[float]], network: Mapping[str, Any]
+) -> tuple[RepairResult, ...]:
+    """Return the smallest sets that repair a network, from the scores by row and seed, each with this `network`."""
+    threshold = threshold_of(effects)
+    rows = {names_of(row, len(effects.fixes)): dict(enumerate(of_seeds)) for row, of_seeds in scores.items()}
+    found = []
+    for fixes in effects.smallest_sets if threshold is not None else ():
+        figure = intervals.figure(rows[fixes])
+        without = {fix: rows.get(tuple(other for other in fixes if other != fix), {}) for fix in fixes}
+        worth = {
+            fix: intervals.bootstrap([rows[fixes][seed] - score for seed, score in of_seeds.items()], 0)
+            for fix, of_seeds in without.items()
+            if of_seeds
+        }
+        made: dict[str, Any] = {"fixes": fixes, "seeds": tuple(rows[fixes]), "threshold": threshold, "worth": worth}
+        made |= {"scores": dict.fromkeys(("train", "test"), figure), "gain": {}, "repaired": 1.0}
+        found.append(RepairResult(**made, network=dict(network)))
+    return tuple(found)
 
 
 def regression(scores: Sequence[float], **changes: Any) -> CaseResult:

@@ -141,7 +141,7 @@ def test_what_cannot_be_answered_is_refused_in_one_line(folder: Path, arguments:
 
 
 def test_results_that_are_older_than_repairs_are_refused(folder: Path) -> None:
-    files.write_json(files.result_path("small"), made_up.result([0.1, 0.9]).model_dump(mode="json"))
+    files.write_json(files.result_path("small"), made_up.result([0.1, 0.9], repairs={}).model_dump(mode="json"))
     with pytest.raises(UserError, match=r"repairs: no Keras 3; .*; run dvc repro"):
         answer.main("small")
 

@@ -112,8 +112,11 @@ def today_first(conditions: Sequence[str]) -> list[str]:
     return sorted(conditions, key=float, reverse=True)
 
 
-def answer_view(result: CaseResult, keras: str) -> Answer:
+def answer_view(result: CaseResult, keras: str, split: str = "") -> Answer:
     """Return the answer of a case under the condition `keras`.
+
+    Scores are those on `split` or, without it, on the split by which the case is judged. What a fix is worth is known
+    on the latter only.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
         raise UserError(f"{path}: repairs: no Keras {keras}; expected those of each condition; run dvc repro")
     repairs = result.repairs[keras]
     best = repairs[0] if repairs else None
-    case, split = CaseData.of(result), result.judged_by
+    case, split = CaseData.of(result), split or result.judged_by
     as_posted = result.variant("as_posted", keras)
     before, after = as_posted.scores[split], best.scores[split] if best else None
     idle, harmful, untried = _by_effect(result, keras)
@@ -134,7 +137,7 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
         keras=keras,
         split=split,
         label=label(result, split),
-        sentence=_sentence(result, keras, best, before),
+        sentence=_sentence(result, keras, best, split),
         before=before,
         after=after,
         diff=tuple(keras_code.diff(result.as_posted, best.network, case)) if best else (),
@@ -152,7 +155,10 @@ def answer_view(result: CaseResult, keras: str) -> Answer:
         misleading=tuple(remark.text for remark in result.misleading),
         warnings=tuple(remark.text for remark in result.warnings),
         otherwise=tuple(
-            line for other in today_first(result.keras) if other != keras for line in _otherwise(result, other, best)
+            line
+            for other in today_first(result.keras)
+            if other != keras
+            for line in _otherwise(result, other, best, split)
         ),
     )
 
@@ -199,17 +205,19 @@ def _ends(value: Estimate) -> list[float]:
     return [each for each in ends if each is not None]
 
 
-def _sentence(result: CaseResult, keras: str, best: RepairResult | None, before: Estimate) -> str:
-    """Return the answer in one sentence."""
-    name, when = label(result, result.judged_by), f" {WHEN[keras]}" if len(result.keras) > 1 else ""
-    start = score_text(result, before.mean)
+def _sentence(result: CaseResult, keras: str, best: RepairResult | None, split: str) -> str:
+    """Return the answer in one sentence, with the scores on `split`."""
+    name, when = label(result, split), f" {WHEN[keras]}" if len(result.keras) > 1 else ""
+    start = score_text(result, result.variant("as_posted", keras).scores[split].mean)
+    if not result.fixes:
+        return f"No fix is suggested; as posted, the {name}{when} is {start}."
     if best is None:
         return f"No tried combination of the fixes repairs the network{when}; its {name} stays at {start}."
     if not best.fixes:
         return f"The network needs no repair{when}: its {name} is {start}, and no tried combination is better."
     count = len(best.fixes)
     change = f"{spelled(count)} change{'' if count == 1 else 's'} repair{'s' if count == 1 else ''} the network{when}"
-    return f"{change}: the {name} goes from {start} to {score_text(result, best.scores[result.judged_by].mean)}."
+    return f"{change}: the {name} goes from {start} to {score_text(result, best.scores[split].mean)}."
 
 
 def _worths(result: CaseResult, best: RepairResult) -> tuple[FixWorth, ...]:
@@ -249,13 +257,12 @@ def _tried(result: CaseResult, keras: str) -> str:
     )
 
 
-def _otherwise(result: CaseResult, keras: str, best: RepairResult | None) -> list[str]:
+def _otherwise(result: CaseResult, keras: str, best: RepairResult | None, split: str) -> list[str]:
     """Return a sentence about the condition `keras` if its answer is another one."""
     repairs = result.repairs.get(keras, ())
     if [each.fixes for each in repairs[:1]] == ([best.fixes] if best else []):
         return []
-    before = result.variant("as_posted", keras).scores[result.judged_by]
-    sentence = _sentence(result, keras, repairs[0] if repairs else None, before)
+    sentence = _sentence(result, keras, repairs[0] if repairs else None, split)
     if repairs and repairs[0].fixes:
         sentence = f"{sentence.removesuffix('.')} ({', '.join(repairs[0].fixes)})."
     return [sentence]

@@ -59,7 +59,7 @@ def _design(figure: str, unit: str, splits: tuple[str, ...]) -> dict[str, Any]:
     }
     base = alt.Chart(alt.InlineData("")).encode(x=alt.X("epoch:Q", **across))
     shared: dict[str, Any] = {
-        "title": SCORES.get(figure, figure),
+        "title": None,
         "scale": alt.Scale(domain=[0, 1]) if figure == "accuracy" else alt.Scale(zero=False),
         "axis": alt.Axis(format=AXIS_FORMATS[figure], tickCount=4),
     }
@@ -90,8 +90,11 @@ def _design(figure: str, unit: str, splits: tuple[str, ...]) -> dict[str, Any]:
     )
     chart = (
         alt.layer(*marks, columns)
-        .properties(width="container", height=HEIGHT)
-        .configure(background="transparent", font="inherit")
+        # Above the axis, where its labels cannot reach it.
+        .properties(width="container", height=HEIGHT, title=SCORES.get(figure, figure))
+        # Vega measures labels in this font, for which "inherit" does not do.
+        .configure(background="transparent", font="system-ui, sans-serif")
+        .configure_title(anchor="start", frame="group", color="var(--muted)", fontWeight="normal", fontSize=11)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor="var(--muted)",

@@ -1,6 +1,7 @@
 """Numbers and names as the page shows them."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 MOST_TICKS = 6
 # An R² below this says no more than that the network is of no use.
 LOWEST = -10.0
+# Where a name or a line of code may go on in the next line: after an underscore, a dot or a bracket, and before an @.
+BREAKS = re.compile(r'(?<=[_(=])(?=["\w])|(?<=\.)(?=[A-Za-z])|(?<=\w)(?=@)')
 WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
@@ -84,9 +87,14 @@ def spelled(count: int) -> str:
     return WORDS[count] if count < len(WORDS) else str(count)
 
 
+def wrapped(text: str) -> Markup:
+    """Return a name or a line of code that may be broken between its parts."""
+    return Markup("<wbr>").join(BREAKS.split(str(text)))
+
+
 def code(names: Sequence[str], last: str = "and") -> Markup:
     """Return names as code, joined as in a sentence: ``a``, ``b`` and ``c``."""
-    marked = [Markup("<code>{}</code>").format(name) for name in names]
+    marked = [Markup("<code>{}</code>").format(wrapped(name)) for name in names]
     if len(marked) < 2:
         return Markup("").join(marked)
     return Markup("{} {} {}").format(Markup(", ").join(marked[:-1]), last, marked[-1])

@@ -6,7 +6,7 @@ from typing import Any
 from stages.analysis.findings import NOTHING
 from stages.analysis.path import end_of, path_to_repair
 from stages.analysis.results import CaseResult, Estimate, FixResult, RepairResult, SearchResult
-from stages.page.answer_view import answer_view, change_text
+from stages.page.answer_view import answer_view, change_text, score_text
 from stages.page.numbers import axis_of
 from stages.page.symptoms import symptoms_view
 from stages.page.words import label
@@ -67,18 +67,16 @@ def condition_answer(result: CaseResult, keras: str) -> dict[str, Any]:
     fixes = {fix.name: fix for fix in result.fixes}
     found = result.repairs.get(keras, ())
     search = result.search.get(keras)
-    # Results that are older than repairs have none.
-    answer = answer_view(result, keras) if keras in result.repairs else None
     return {
         "keras": f"Keras {keras}",
         "label": label(result, split),
         "split": split,
-        "sentence": answer.sentence if answer else "",
-        "repairs": [repair_view(repair, split, fixes) for repair in found],
+        "repairs": [
+            repair_view(repair, split, fixes) | {"fresh": bool(search), "reached": score_text(result, repair.threshold)}
+            for repair in found
+        ],
         "best": end_of(result, keras),
         "before": result.variant("as_posted", keras).scores[split].mean,
-        "diff": [(row[:1], row[2:]) for row in answer.diff] if answer else [],
-        "script": answer.repaired if answer else "",
         "path": path_to_repair(result, keras) if search else [],
         "search": search_view(result, search) if search else None,
         "symptoms": symptoms_view(result, keras),

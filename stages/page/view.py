@@ -1,6 +1,7 @@
 """Results -> the report, one HTML file that loads nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ from stages.config.network import WHEN
 from stages.config.schema import FLOOR
 from stages.data.mnist import DIGESTS
 from stages.page import charts, images, repairs
-from stages.page.numbers import SCORE_AXIS, axis_of, code, number, percent, points, shade, spelled
+from stages.page.answer_view import answer_view, score_text, today_first
+from stages.page.numbers import SCORE_AXIS, axis_of, code, number, percent, points, shade, spelled, wrapped
 from stages.page.symptoms import magnitude, share
-from stages.page.words import label, split_word
+from stages.page.words import SPLITS, label, split_word
 from stages.training.runs import figures
 
 # Ways to say what a fix is worth, as columns of a table.
 WAYS = {"alone": "alone", "leave_one_out": "lost without it", "main_effect": "main effect", "shapley": "Shapley"}
+
+
+NOTHING_ALONE = (
+    "A fix does nothing alone if, added to the network as posted, it changes the score by less than "
+    f"{100 * findings.NOTHING:g} point."
+)
 
 
 def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
@@ -41,6 +49,7 @@ def attribution(result: CaseResult, keras: str, split: str) -> dict[str, Any]:
         "keras": f"Keras {keras}",
         "split": split,
         "label": label(result, split),
+        "text": partial(score_text, result),
         "complete": effects.complete,
         "refused": any(point.keras == keras for point in result.refused),
         "ways": {way: WAYS[way] for way in ways},
@@ -156,8 +165,8 @@ def network_view(result: CaseResult, variant: VariantResult, pictures: Mapping[s
     }
 
 
-def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
-    """Return what the page shows of a case under the condition `keras`."""
+def condition_view(result: CaseResult, keras: str, shown: str) -> dict[str, Any]:
+    """Return what the page shows of a case under the condition `keras`; its card shows the score on `shown`."""
     points = sorted(result.points_of(keras).values(), key=lambda point: -findings.mean(point, result.judged_by))
     splits = (result.judged_by, *(split for split in points[0].scores if split != result.judged_by))
     # A search has no effects.
@@ -166,6 +175,8 @@ def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
         "keras": keras,
         "when": WHEN[keras],
         "floor": floor(result, keras),
+        "card": answer_view(result, keras, shown),
+        "judged": judged_sentence(result, keras) if shown != result.judged_by else "",
         "answer": repairs.condition_answer(result, keras),
         "attributions": [attribution(result, keras, split) for split in splits] if measured else [],
         "advice": findings.advice(result, keras, result.judged_by) if measured else None,
@@ -174,6 +185,19 @@ def condition_view(result: CaseResult, keras: str) -> dict[str, Any]:
         "points": points,
         "intervals": any(point.scores[result.judged_by].low is not None for point in points),
     }
+
+
+def shown_split(results: Sequence[CaseResult]) -> str:
+    """Return the split whose score all cards show, because all cases have it: test if they do."""
+    return next(split for split in reversed(SPLITS) if all(split in result.data.rows for result in results))
+
+
+def judged_sentence(result: CaseResult, keras: str) -> str:
+    """Return the score by which the fixes of the case are compared, before and after the repair."""
+    answer = answer_view(result, keras)
+    before, after = (score_text(result, each.mean) if each else "" for each in (answer.before, answer.after))
+    goes = f"goes from {before} to {after}" if answer.fixes else f"is {before}"
+    return f"The {answer.label}, by which the fixes are compared, {goes}."
 
 
 def floor(result: CaseResult, keras: str) -> Estimate | None:
@@ -185,17 +209,20 @@ def floor(result: CaseResult, keras: str) -> Estimate | None:
     return without if posted.mean is None or posted.mean < without.mean + findings.NOTHING else None
 
 
-def case_view(result: CaseResult, curves: pd.DataFrame, pictures: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return all that the page shows of a case."""
+def case_view(
+    result: CaseResult, curves: pd.DataFrame, pictures: Mapping[str, np.ndarray], shown: str
+) -> dict[str, Any]:
+    """Return all that the page shows of a case; its card shows the score on the split `shown`."""
     return {
         "result": result,
         "name": result.case,
         "split": result.judged_by,
+        "text": partial(score_text, result),
         "posted": settings.flat(result.as_posted),
         "searched": bool(result.search),
         "repaired": any(result.repairs.values()),
         "printed": repairs.printed(result),
-        "conditions": [condition_view(result, keras) for keras in result.keras],
+        "conditions": [condition_view(result, keras, shown) for keras in today_first(result.keras)],
         "axis": result.data.axis,
         "gains": list(result.variant("as_posted", result.keras[0]).gain),
         "rows": rows_of(result),
@@ -232,9 +259,10 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (percent, points, number, code, shade, share, magnitude, spelled, split_word):
+    for function in (percent, points, number, code, shade, share, magnitude, spelled, split_word, wrapped):
         environment.filters[function.__name__] = function
-    cases = [case_view(result, curves[result.case], pictures[result.case]) for result in results]
+    shown = shown_split(results) if results else ""
+    cases = [case_view(result, curves[result.case], pictures[result.case], shown) for result in results]
     runtime = get_runtime()
     if "</script" in runtime.lower() or "<!--" in runtime:
         raise ValueError("the runtime of the charts cannot stand inside a script element")
@@ -248,6 +276,8 @@ def page(
         score_axis=SCORE_AXIS,
         confidence=percent(CONFIDENCE, 0),
         sufficient=percent(float(SUFFICIENT_SHARE), 0),
+        necessary=percent(findings.NECESSARY_SHARE, 0),
         nothing=f"{100 * findings.NOTHING:g}",
+        nothing_alone=NOTHING_ALONE,
     )
     return html + "\n"

@@ -14,7 +14,7 @@ from stages.page import view
 class Page(HTMLParser):
     """The elements, the open elements and the text of a page."""
 
-    VOID = frozenset({"img", "link", "meta"})
+    VOID = frozenset({"img", "link", "meta", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -55,6 +55,6 @@ def plain(text: str) -> str:
 
 def rows_of(text: str, css_class: str) -> list[list[str]]:
     """Return the cells of the body of the first table of a class, as a reader sees them."""
-    table = re.findall(rf'<table class="{css_class}".*?</table>', text, re.DOTALL)[0]
+    table = re.findall(rf'<table class="{css_class}(?: stack)?".*?</table>', text, re.DOTALL)[0]
     rows = re.findall(r"<tr.*?</tr>", table.partition("<tbody>")[2], re.DOTALL)
     return [[plain(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)] for row in rows]

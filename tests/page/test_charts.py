@@ -53,4 +53,6 @@ def test_an_axis_of_accuracies_is_from_none_to_all_and_one_of_r2_is_as_long_as_i
         "accuracy": {"domain": [0, 1]},
         "r2": {"zero": False},
     }
-    assert scales["r2"]["title"] == "R²"
+    # The name stands above the axis, where its labels cannot reach it.
+    assert charts.learning_curve(curves(("r2",)), "r2", "epoch")["title"] == "R²"
+    assert scales["r2"]["title"] is None

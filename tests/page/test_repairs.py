@@ -18,6 +18,11 @@ def card(result: CaseResult) -> str:
     return plain(page_of(result).split("</article>")[0].rpartition("<article")[2])
 
 
+def plain_code(text: str) -> str:
+    """Return lines of code as a reader copies them."""
+    return html.unescape(text.replace("<wbr>", ""))
+
+
 @pytest.mark.parametrize("keras", [("3",), ("2.2", "3")])
 @pytest.mark.parametrize("repaired", [True, False])
 def test_a_searched_case_gives_a_sound_page_with_and_without_a_repair(keras: tuple[str, ...], repaired: bool) -> None:
@@ -42,9 +47,10 @@ def test_the_card_says_what_repairs_the_network_in_how_many_seeds_and_what_each_
     result = made_up_search.searched()
     text = page_of(result)
     shown = card(result)
-    assert "11.2%as posted→96.5%repaired, test accuracy" in shown
-    assert "The changes are softmax_output, scaled_inputs and adam." in shown
-    assert "In 9 of 10 fresh seeds, the test accuracy reaches 92.7%, which is 95% of the best gain." in shown
+    assert "11.2%test accuracy as posted→96.5%test accuracy repaired" in shown
+    assert "Three changes repair the network: the test accuracy goes from 11.2% to 96.5%." in shown
+    repaired = "In 9 of 10 fresh seeds, the test accuracy reaches 92.7%. No change can be left out."
+    assert f"Repair with Keras 3: softmax_output, scaled_inputs and adam. {repaired}" in plain(text)
     assert rows_of(text, "bars") == [
         ["softmax_output", "", "+85.5+84.5 to +86.5"],
         ["adam", "", "+54.5+53.5 to +55.5"],
@@ -58,24 +64,22 @@ def test_the_lines_to_change_are_marked_as_taken_out_and_put_in() -> None:
     text = page_of(made_up_search.searched())
     lines = text.partition('<pre class="diff"')[2].partition("</pre>")[0]
     changed = {
-        mark: [html.unescape(line) for line in re.findall(f"<{mark}>(.*?)</{mark}>", lines)] for mark in ("del", "ins")
+        mark: [plain_code(line) for line in re.findall(f"<{mark}>(.*?)</{mark}>", lines)] for mark in ("del", "ins")
     }
     assert '-     keras.layers.Dense(1, activation="sigmoid"),' in changed["del"]
     assert '+     keras.layers.Dense(10, activation="softmax"),' in changed["ins"]
     assert any("Rescaling" in line for line in changed["ins"])
-    script = html.unescape(
-        text.partition('aria-label="The repaired script of')[2].partition("<code>")[2].partition("</code>")[0]
-    )
+    script = plain_code(text.partition('<pre class="script"><code>')[2].partition("</code>")[0])
     compile(script, "repaired.py", "exec")
 
 
 def test_the_search_names_equivalents_what_does_nothing_what_hurts_and_every_trained_point() -> None:
     result = made_up_search.searched()
     text = page_of(result)
-    words = plain(text.split("What the search found")[1])
+    words = plain(text.split("<main>")[1])
     assert "Equivalent with Keras 3: adam or higher_rate." in words
-    assert "Nothing alone with Keras 3: added to the network as posted, wider_hidden changes" in words
-    assert "Hurts with Keras 3: smaller_batches" in words
+    assert "Nothing alone with Keras 3: wider_hidden. A fix does nothing alone if, added to the network" in words
+    assert "Costs score with Keras 3: smaller_batches. A fix costs score if adding it to the best set" in words
     assert "Not tried with Keras 3: more_epochs" in words
     assert "in 26 trainings" in words
     tables = re.findall(r'<table class="bars wide with".*?</table>', text, re.DOTALL)
@@ -140,5 +144,5 @@ def test_a_full_factorial_with_repairs_has_the_answer_in_code_beside_its_effects
     )
     text = page_of(full.model_copy(update={"fixes": fixes, "repairs": {"3": (repair,)}}))
     assert 'class="diff"' in text
-    assert "What the fixes are worth today" in text
+    assert "What each fix is worth, in several ways" in text
     assert "In 9 of 10 seeds" in plain(text)

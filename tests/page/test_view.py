@@ -14,7 +14,7 @@ from page.reading import Page, page_of, plain, rows_of
 from stages.analysis import attribution
 from stages.analysis.results import BaselineResult, CaseResult, Estimate, RefusedPoint, VariantResult
 from stages.base import files
-from stages.page import numbers
+from stages.page import numbers, view
 
 MARKUP = "<script>alert('&')</script>"
 
@@ -132,80 +132,86 @@ def test_the_subsets_table_has_only_variants_on_a_subset() -> None:
     assert "On a part of the data" not in page_of(without)
 
 
-def sentences(scores: list[float], n_seeds: int = 2) -> str:
-    """Return the two sentences of the card of a case."""
-    card = page_of(made_up.result(scores, n_seeds)).split("</article>")[0]
-    return plain(card.rpartition("<p>")[2])
+def facts(result: CaseResult) -> str:
+    """Return the facts of a case under its first condition as a reader sees them."""
+    return plain(page_of(result).split('<ul class="facts">')[1].split("</ul>")[0])
 
 
 @pytest.mark.parametrize("n_seeds", [1, 2])
 @pytest.mark.parametrize(
-    ("scores", "expected"),
+    ("scores", "sentence", "said"),
     [
-        (
-            [0.1],
-            "No fix is suggested. As posted with Keras 3, the test accuracy is 10.0%. There is nothing to attribute.",
-        ),
+        ([0.123], "No fix is suggested; as posted, the test accuracy is 12.3%.", ""),
         (
             [0.1, 0.9],
-            "the only fix, a, raises the test accuracy from 10.0% to 90.0%. The whole gain is due to this fix.",
+            "One change repairs the network: the test accuracy goes from 12.3% to 90.0%.",
+            "The fix with Keras 3: a raises the test accuracy from 10.0% to 90.0%.",
         ),
         (
             [0.3, 0.2],
-            "the only fix does not raise the test accuracy: it is 30.0% as posted and 20.0% with the fix. "
-            "There is no gain to attribute.",
+            "No tried combination of the fixes repairs the network; its test accuracy stays at 12.3%.",
+            "The fix with Keras 3: it does not raise the test accuracy, which is 30.0% as posted and 20.0% "
+            "with the fix.",
         ),
         (
             [0.3, 0.2, 0.2, 0.3],
-            "all 2 fixes together do not raise the test accuracy: it is 30.0% as posted and 30.0% with the fixes. "
-            "There is no gain to attribute.",
-        ),
-        (
-            [0.1, 0.1, 0.1, 0.9],
-            "all 2 fixes together raise the test accuracy from 10.0% to 90.0%. Fewer fixes do not reach 95% of this "
-            "gain. The necessary fixes are a (all others without it reach 10.0%) and b (10.0%). No fix does anything "
-            "alone. The pair is a and b: together they add 80.0 points more than one by one.",
-        ),
-        (
-            [0.1, 0.9, 0.1, 0.9],
-            "all 2 fixes together raise the test accuracy from 10.0% to 90.0%. a is enough for 95% of this gain. "
-            "The necessary fix is a (all others without it reach 10.0%). Alone, b does nothing.",
+            "No tried combination of the fixes repairs the network; its test accuracy stays at 12.3%.",
+            "All fixes with Keras 3: together, they do not raise the test accuracy, which is 30.0% as posted and 30.0% "
+            "with them.",
         ),
         (
             [0.1, 0.9, 0.9, 0.9],
-            "all 2 fixes together raise the test accuracy from 10.0% to 90.0%. a or b is enough for 95% of this gain. "
-            "No single fix is necessary. Each fix does something alone.",
+            "One change repairs the network: the test accuracy goes from 12.3% to 90.0%.",
+            "All fixes with Keras 3: together, they raise the test accuracy from 10.0% to 90.0%. Enough with Keras 3: "
+            "a or b.",
         ),
         (
             [0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9],
-            "all 3 fixes together raise the test accuracy from 10.0% to 90.0%. a and c, or b and c are enough for 95% "
-            "of this gain. The necessary fix is c (all others without it reach 10.0%). No fix does anything alone. "
-            "The pair that helps each other most is b and c: together they add 40.0 points more than one by one.",
+            "Two changes repair the network: the test accuracy goes from 12.3% to 90.0%.",
+            "Enough with Keras 3: a and c, or b and c.",
+        ),
+        (
+            [0.9 if row.bit_count() > 1 else 0.1 for row in range(32)],
+            "Two changes repair the network: the test accuracy goes from 12.3% to 90.0%.",
+            "Enough with Keras 3: Two fixes, in 10 ways.",
         ),
     ],
 )
-def test_the_sentences_say_what_the_numbers_say(scores: list[float], expected: str, n_seeds: int) -> None:
-    begin = "" if len(scores) == 1 else "With Keras 3, "
-    assert sentences(scores, n_seeds) == begin + expected
+def test_the_sentences_say_what_the_numbers_say(scores: list[float], sentence: str, said: str, n_seeds: int) -> None:
+    result = made_up.result(scores, n_seeds)
+    assert sentence in card(result)
+    assert said in facts(result)
 
 
-def test_every_condition_has_its_answer_its_facts_and_its_points() -> None:
-    text = page_of(made_up.result([0.1, 0.2, 0.1, 0.9], keras=("2.2", "3")))
-    card = plain(text.split("</article>")[0].rpartition("<article")[2])
-    assert "In 2018, with Keras 2.2" in card
-    assert "Today, with Keras 3" in card
+def test_every_condition_has_its_answer_its_facts_and_its_points_today_first() -> None:
+    result = made_up.result([0.1, 0.2, 0.1, 0.9], keras=("2.2", "3"))
+    text = page_of(result)
+    today, then = card(result).split("In 2018, with Keras 2.2: 12.3% →becomes 90.0%")
+    assert "answered today, with Keras 3" in today
+    assert "Two changes repair the network today: the test accuracy goes from 12.3% to 90.0%." in today
+    assert "Two changes repair the network in 2018: the test accuracy goes from 12.3% to 90.0%." in then
     for keras in ("2.2", "3"):
-        assert f"With Keras {keras}, all 2 fixes together raise the test accuracy from 10.0% to 90.0%." in card
         assert text.count(f"Enough with Keras {keras}:") == 1
     assert text.count('<table class="bars cells"') == 2
+
+
+def test_all_cards_show_the_score_on_the_same_split() -> None:
+    by_training = made_up.result([0.1, 0.9], case="other", judged_by="train")
+    cards = [plain(each) for each in page_of(made_up.result([0.1, 0.9]), by_training).split("</article>")[:2]]
+    for each in cards:
+        assert "12.3%test accuracy as posted→90.0%test accuracy repaired" in each
+    judged = "The training accuracy, by which the fixes are compared, goes from 12.3% to 90.0%."
+    assert [judged in each for each in cards] == [False, True]
+    untested = by_training.model_copy(update={"data": made_up.data(rows={"train": 50})})
+    assert view.shown_split((by_training, untested)) == "train"
 
 
 def test_a_claim_is_undecided_if_the_interval_does_not_tell() -> None:
     scores = np.array([[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.9, 0.9]])
     effects = attribution.effects("ab", dict(enumerate(scores.tolist())), 0)
     result = made_up.result([0.1, 0.5, 0.9, 0.9], effects={"3": {"train": effects, "test": effects}})
-    facts = plain(page_of(result).split('<ul class="facts">')[1].split("</ul>")[0])
-    assert "Undecided with Keras 3: the intervals do not tell whether a is worth less than 1 point alone." in facts
+    undecided = "the intervals do not tell whether a changes the score by less than 1 point alone."
+    assert f"Undecided with Keras 3: {undecided}" in facts(result)
 
 
 def card(result: CaseResult) -> str:
@@ -213,7 +219,7 @@ def card(result: CaseResult) -> str:
     return plain(page_of(result).split("</article>")[0].rpartition("<article")[2])
 
 
-NO_BETTER = "As posted, the network is no better than always giving the same answer"
+NO_BETTER = "the network is no better than always giving the same answer"
 
 
 @pytest.mark.parametrize(("floor", "said"), [(0.05, False), (0.112, False), (0.114, True), (0.2, True), (None, False)])
@@ -222,7 +228,7 @@ def test_a_network_as_posted_that_is_no_better_than_always_giving_the_same_answe
 ) -> None:
     # As posted it reaches 12.3%, and less than a point counts as nothing.
     baselines = (made_up.baseline("logistic", 0.8), *(() if floor is None else (made_up.baseline("floor", floor),)))
-    text = card(made_up.result([0.123, 0.9], baselines=baselines))
+    text = facts(made_up.result([0.123, 0.9], baselines=baselines))
     assert (NO_BETTER in text) == said
     if said:
         assert f"{NO_BETTER} ({numbers.percent(floor)})." in text
@@ -235,9 +241,8 @@ def test_a_network_as_posted_is_compared_with_the_floor_under_each_condition() -
     mixed = tuple({"as_posted@2.2": old, "as_posted@3": better}.get(each.label, each) for each in result.variants)
     worse = old.model_copy(update={"scores": made_up.variant("a", (), (0,), 0.1).scores})
     mixed = tuple(worse if each is old else each for each in mixed)
-    before, after = card(result.model_copy(update={"variants": mixed})).split("Today, with Keras 3")
-    assert NO_BETTER in before
-    assert NO_BETTER not in after
+    assert f"As posted with Keras 2.2: {NO_BETTER}" in plain(page_of(result.model_copy(update={"variants": mixed})))
+    assert NO_BETTER not in facts(result.model_copy(update={"variants": mixed}))
 
 
 def test_of_alternatives_the_page_names_the_best_set_and_says_what_was_not_measured() -> None:
@@ -245,14 +250,12 @@ def test_of_alternatives_the_page_names_the_best_set_and_says_what_was_not_measu
     scores = made_up.by_names({"": 0.1, "a": 0.4, "b": 0.2, "ab": 0.0, "c": 0.1, "ac": 0.5, "bc": 0.9, "abc": 0.0})
     result = made_up.result(scores, measured=lambda row: row & 3 != 3)
     text = page_of(result)
-    shown = card(result)
-    assert "10.0%as posted→90.0%the best set, test accuracy" in shown
     assert (
-        "With Keras 3, the best set of the 3 fixes, b and c, raises the test accuracy from 10.0% to 90.0%. Fewer fixes "
-        "do not reach 95% of this gain. Some of the fixes are alternatives, which are never combined. Alone, c does "
-        "nothing."
-    ) in shown
-    for false in ("all 3 fixes", "all fixes", "No single fix is necessary", "Shapley", "Four ways"):
+        "The best set with Keras 3: b and c raise the test accuracy from 10.0% to 90.0%. Some of the fixes are "
+        "alternatives, which are never combined. Enough with Keras 3: b and c."
+    ) in facts(result)
+    assert "Nothing alone with Keras 3: c." in facts(result)
+    for false in ("all 3 fixes", "all fixes", "Necessary", "Shapley", "Four ways"):
         assert false not in plain(text.split("<main>")[1])
     assert [row[0] for row in rows_of(text, "bars wide")] == ["as posted", "+ a", "+ c"]
     assert rows_of(text, "ways")[0] == ["b", "+10.0+10.0 to +10.0", "+45.0+45.0 to +45.0"]
@@ -264,7 +267,7 @@ def test_what_keras_refuses_is_named_with_its_reason_and_a_fix_without_a_trained
     result = made_up.result([0.1, 0.0, 0.9, 0.0], measured=lambda row: not row & 1, refused=refused)
     text = page_of(result)
     assert "Keras refuses to train 2 further combinations: a: no <such> shapea and b: no <such> shape" in plain(text)
-    assert "Keras refuses some sets of the fixes." in card(result)
+    assert "Keras refuses some sets of the fixes." in facts(result)
     assert rows_of(text, "ways") == [["b", "+80.0+80.0 to +80.0", "+80.0+80.0 to +80.0"], ["a", "none", "none"]]
 
 
@@ -275,14 +278,14 @@ def test_all_fixes_are_told_from_the_best_set_in_any_order_of_names(
     result = made_up.result([0.1, 0.2, 0.9, 0.8])
     # The keys of a mapping are sorted in the file of a result.
     read = CaseResult.model_validate_json(files.json_text(result.model_dump(mode="json")))
-    assert "10.0%as posted→80.0%all fixes" in card(read)
+    assert "together, they raise the test accuracy from 10.0% to 80.0%." in facts(read)
 
 
 def test_alternatives_none_of_which_helps_are_said_to_gain_nothing() -> None:
     assert (
-        "With Keras 3, no set of the 2 fixes raises the test accuracy: it is 30.0% as posted and 30.0% with the best "
-        "set. There is no gain to attribute."
-    ) in card(made_up.result([0.3, 0.1, 0.2, 0.0], measured=lambda row: row != 3))
+        "The best set with Keras 3: no set of the 2 fixes raises the test accuracy, which is 30.0% as posted and 30.0% "
+        "with the best set."
+    ) in facts(made_up.result([0.3, 0.1, 0.2, 0.0], measured=lambda row: row != 3))
 
 
 def test_a_regression_has_r2_its_errors_and_tenths_instead_of_classes() -> None:
@@ -291,7 +294,7 @@ def test_a_regression_has_r2_its_errors_and_tenths_instead_of_classes() -> None:
     page = Page(text)
     assert page.open == []
     words = plain(text.split("<main>")[1])
-    assert "raises the test R² from −300.0% to 50.0%" in words
+    assert "raises the test R² from −3.000 to 0.500" in words
     assert "mae 12.500, rmse 20.250" in words
     assert "A row is a tenth of the measured values, from low to high" in words
     assert "In what fixes are worth, an R² below −100%, or none, counts as −100%." in words
@@ -304,8 +307,7 @@ def test_an_r2_far_below_zero_is_shown_as_it_is_though_it_counts_as_a_bound_in_e
     result = made_up.regression([-3.0, 0.5], n_seeds=1)
     bounded = attribution.effects(["a"], {0: [-1.0], 1: [0.5]}, 0)
     text = page_of(result.model_copy(update={"effects": {"3": {"train": bounded, "test": bounded}}}))
-    assert "−300.0%as posted→50.0%" in card(result)
-    assert "raises the test R² from −300.0% to 50.0%" in plain(text)
+    assert "raises the test R² from −3.000 to 0.500" in plain(text)
 
 
 def test_labels_are_counted_as_no_and_yes() -> None:
@@ -330,29 +332,39 @@ def test_without_a_test_split_the_gains_are_on_the_splits_that_there_are() -> No
     )
     effects = {"3": without_test(original.effects["3"])}
     points = tuple(each.model_copy(update={"scores": without_test(each.scores)}) for each in original.points)
-    changed = {"judged_by": "validation", "data": made_up.data(rows={"train": 50, "validation": 20}, pictures=False)}
+    changed = {
+        "judged_by": "validation",
+        "repairs": {"3": ()},
+        "data": made_up.data(rows={"train": 50, "validation": 20}, pictures=False),
+    }
     text = page_of(original.model_copy(update={**changed, "variants": variants, "effects": effects, "points": points}))
     assert "gain (validation)" in text
     assert "gain (test)" not in text
     assert 'data-gain="validation"' in text
 
 
-def test_sets_that_are_too_many_to_list_are_counted() -> None:
-    any_two_of_five = [0.9 if row.bit_count() > 1 else 0.1 for row in range(32)]
-    assert "Two of them are enough for 95% of this gain, in 10 ways." in sentences(any_two_of_five)
-
-
-def test_the_list_names_what_stands_out() -> None:
+def test_the_list_names_what_stands_out_and_says_beside_its_first_use_what_a_word_means() -> None:
     scores = {"": 0.1, "a": 0.1, "b": 0.1, "c": 0.05, "ab": 0.9, "ac": 0.1, "bc": 0.1, "abc": 0.8}
-    facts = plain(page_of(made_up.result(made_up.by_names(scores))).split('<ul class="facts">')[1].split("</ul>")[0])
-    assert (
-        "Necessary with Keras 3: a. Without it, all other fixes together reach 10.0%. With it, they reach 80.0%."
-        in facts
+    result = made_up.result(made_up.by_names(scores), keras=("2.2", "3"))
+    said = facts(result)
+    meanings = (
+        "Fixes are enough if they reach 95% of the gain of all fixes, and no smaller set does.",
+        "A fix is necessary if at least 50% of the gain of all fixes is lost without it.",
+        "A fix does nothing alone if, added to the network as posted, it changes the score by less than 1 point.",
+        "A fix costs score if it lowers the score by at least 1 point, averaged over all orders of adding the fixes.",
     )
-    assert "Nothing alone with Keras 3: added to the network as posted, a and b each change the test accuracy" in facts
-    assert "Work together with Keras 3: together, a and b add 72.5 points more than one by one." in facts
-    assert "Costs score with Keras 3: c, −5.0 points averaged over all orders of adding the fixes." in facts
-    assert "Enough with Keras 3: a and b reach 95% of the full gain. No smaller set does." in facts
+    enough, necessary, nothing_alone, costs = meanings
+    assert f"Enough with Keras 3: a and b. In 2 of 2 seeds, the test accuracy reaches 76.5%. {enough}" in said
+    assert (
+        "Necessary with Keras 3: a. Without it, all other fixes together reach 10.0%. With it, they reach 80.0%. "
+        f"{necessary} Necessary with Keras 3: b." in said
+    )
+    assert f"Nothing alone with Keras 3: a and b. {nothing_alone}" in said
+    assert "Work together with Keras 3: together, a and b add 72.5 points more than one by one." in said
+    assert f"Costs score with Keras 3: c, −5.0 points. {costs}" in said
+    text = plain(page_of(result))
+    assert "Enough with Keras 2.2: a and b." in text
+    assert [text.count(meaning) for meaning in meanings] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

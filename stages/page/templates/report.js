@@ -12,6 +12,11 @@
   document.documentElement.dataset.charts = "drawn";
 })();
 
+// A chart has the width of its place, which some browsers know only when it is unfolded.
+for (const details of document.querySelectorAll("details")) {
+  details.addEventListener("toggle", () => dispatchEvent(new Event("resize")));
+}
+
 // On paper, a reader cannot unfold details.
 let unfolded = [];
 addEventListener("beforeprint", () => {
