@@ -22,7 +22,25 @@ from stages.base.errors import UserError
 from stages.page import numbers
 
 AXE = ".axe/node_modules/axe-core/axe.min.js"
-WIDTHS = {"desktop": 1280, "phone": 375}
+WIDTHS = {"desktop": 1280, "phone": 390}
+HEIGHT = 844
+# A phone's screens that the committed page may be long.
+MOST_SCREENS = 14
+# Parts of the page whose content is wider than their place, and charts whose titles cover labels of an axis.
+CUT = """
+    return [...document.querySelectorAll("main *")].filter((part) => !part.closest(".scroll, svg, .sr")
+        && part.clientWidth && part.scrollWidth > part.clientWidth + 1
+        && getComputedStyle(part).overflowX !== "visible")
+        .map((part) => part.outerHTML.slice(0, 200));
+"""
+COVERED = """
+    const boxes = (chart, roles) => [...chart.querySelectorAll(roles)].map((text) => text.getBoundingClientRect());
+    return [...document.querySelectorAll(".chart")].filter((chart) =>
+        boxes(chart, ".role-title-text text, .role-axis-title text").some((a) =>
+            boxes(chart, ".role-axis-label text").some((b) =>
+                a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)))
+        .map((chart) => chart.id);
+"""
 UNFOLD = "for (const details of document.querySelectorAll('details')) details.open = true"
 BASELINES = (made_up.baseline("logistic", 0.8), made_up.baseline("floor", 0.2))
 MADE_UP = (
@@ -106,7 +124,7 @@ def test_the_page_names_no_path_of_this_machine(folder: Path) -> None:
 
 def show(browser: webdriver.Chrome, page: Path, width: str = "desktop", scheme: str = "light") -> None:
     """Open `page` from disk and wait until its charts are drawn."""
-    size = {"width": WIDTHS[width], "height": 900, "deviceScaleFactor": 1, "mobile": width == "phone"}
+    size = {"width": WIDTHS[width], "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width == "phone"}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -125,7 +143,7 @@ def read_console(browser: webdriver.Chrome) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [("desktop", "light"), ("phone", "dark")])
-def test_the_page_draws_everything_without_an_error_a_request_or_a_horizontal_scroll(
+def test_the_page_draws_everything_without_an_error_a_request_a_horizontal_scroll_or_a_cut(
     browser: webdriver.Chrome, folder: Path, width: str, scheme: str
 ) -> None:
     read_console(browser)
@@ -140,6 +158,8 @@ def test_the_page_draws_everything_without_an_error_a_request_or_a_horizontal_sc
     assert [entry for entry in read_console(browser) if entry["level"] == "SEVERE"] == []
     browser.execute_script(UNFOLD)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= WIDTHS[width]
+    assert browser.execute_script(CUT) == []
+    assert browser.execute_script(COVERED) == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [("desktop", "light"), ("phone", "dark")])
@@ -159,6 +179,7 @@ def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results
     browser: webdriver.Chrome, folder: Path, cases: list[CaseResult]
 ) -> None:
     show(browser, folder / files.PAGE)
+    browser.execute_script(UNFOLD)
     cells: list[dict[str, str]] = browser.execute_script("""
         return [...document.querySelectorAll("[data-name]")].map((cell) => ({...cell.dataset, text: cell.innerText}));
     """)
@@ -181,6 +202,11 @@ def test_the_numbers_and_digests_that_the_browser_shows_are_those_of_the_results
     """)
     arrays = {f"{case.case}.{name}": digest.sha256 for case in cases for name, digest in case.data.arrays.items()}
     assert dict(shown) == arrays
+
+
+def test_the_committed_page_is_not_long_on_a_phone(browser: webdriver.Chrome, root: Path) -> None:
+    show(browser, root / files.PAGE, "phone")
+    assert browser.execute_script("return document.documentElement.scrollHeight") <= MOST_SCREENS * HEIGHT
 
 
 def test_the_committed_page_shows_the_committed_results(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
