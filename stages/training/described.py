@@ -22,7 +22,8 @@ SCHEDULES = (
 OTHER_LOSSES = ("CTC", "Circle", "Dice", "Tversky")
 # Settings of names, places and axes; of what Keras does around training; and of what a dense network does not need.
 LEFT_OUT = {
-    *("axis", "data_format", "dtype", "kwargs", "name", "noise_shape", "reduction", "seed", "self", "shared_axes"),
+    *("axis", "data_format", "dtype", "input_axes", "kwargs", "name", "noise_shape", "output_axes", "reduction"),
+    *("seed", "self", "shared_axes"),
     *("ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps", "loss_scale_factor", "use_ema"),
     *("lora_alpha", "lora_rank", "quantization_config", "synchronized", "renorm", "renorm_clipping", "renorm_momentum"),
     *("alpha_constraint", "beta_constraint", "bias_constraint", "gamma_constraint", "kernel_constraint"),

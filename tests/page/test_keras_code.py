@@ -29,7 +29,7 @@ from stages.training.losses import class_name
 
 FOUND = names.described()
 # Settings that a script of one network cannot have, or that Keras takes only with others.
-LEFT_OUT = ("input_axes", "output_axes", "decay", "learning_rate", "warmup_target", "baseline")
+LEFT_OUT = ("decay", "learning_rate", "warmup_target", "baseline")
 
 
 def values(key: str, setting: Mapping[str, Any]) -> st.SearchStrategy[Any]:
