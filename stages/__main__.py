@@ -26,7 +26,7 @@ STAGES = (
     "suggest",
     "answer",
 )
-TOOLS = ("keras_names", "settings")
+TOOLS = ("keras_names", "params_page", "settings")
 
 
 def main(arguments: list[str]) -> None:

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "pytest": "whoever runs this test",
     "git diff reports": "nothing: Git shows an edit",
     "python -m stages keras_names": "test_names.py, which compares the file with the installed Keras",
+    "python -m stages params_page": "test_params_page.py, which compares the page with the schema",
     "python -m stages settings": "the command of the Dask worker",
     "python -m dask": "the command of the Dask worker",
     "python -m benchmarks.search": "nothing: it takes hours; test_benchmarks_search.py has its arithmetic",
