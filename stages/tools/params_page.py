@@ -20,12 +20,14 @@ START = """\
 # The keys of params.yaml
 
 Every key of `params.yaml` with its type, its default and an example. A key that you leave out has its default. If the
-default is `none`, the key does nothing unless you write it. The column *Keras* has the code of Keras 3 that says the
-same as the example. `<case>` and other words in angle brackets are names that you choose.
+default is `none`, the key does nothing unless you write it. The column *Keras* has the code for Keras 3 that says the
+same as the example, without its modules. Names of Keras below a key are those that have the key. `<case>` and other
+words in angle brackets are names that you choose.
 
 `python -m stages params_page` writes this page from the schema by which the stage `plan` checks the file.
 """
-COLUMNS = ("key", "of", "meaning", "type", "unit", "default", "example", "Keras")
+COLUMNS = ("key", "meaning", "type", "default", "example", "Keras")
+MODULES = re.compile(r"\b(keras|tf)\.([a-z]+\.)*")
 
 Section = Mapping[str, Any]
 Row = dict[str, str]
@@ -62,7 +64,7 @@ def page(sections: Sequence[Section]) -> str:
         group = section.get("group", "")
         rows = group_rows(section, group) if group else model_rows(section, models.pop(section["model"]), links)
         keys = section.get("keys", {})
-        if unknown := sorted(keys.keys() - {row["key"].strip("`") for row in rows}):
+        if unknown := sorted(keys.keys() - {each["key"].split("`")[1] for each in rows}):
             raise ValueError(f"{WORDS.name}: {section['title']}: unknown keys {', '.join(unknown)}")
         parts = [f"## {section['title']}\n"]
         if "path" in section:
@@ -103,14 +105,14 @@ def model_rows(section: Section, model: Mapping[str, Any], links: Mapping[str, s
 
 
 def group_rows(section: Section, group: str) -> list[Row]:
-    """Return a row per setting of a group of Keras, with the names that have it. Names share a row if all is equal."""
+    """Return a row per setting of a group of Keras, with the names that have it. Shared settings come first."""
     found = names.described()[group]
     owners: dict[str, tuple[str, Mapping[str, Any], list[str]]] = {}
     for owner, settings in found.items() if isinstance(found, Mapping) else ():
         for key, setting in settings.items():
             owners.setdefault(f"{key} {setting}", (key, setting, []))[2].append(owner)
     rows = []
-    for key, setting, some in sorted(owners.values(), key=lambda each: each[0]):
+    for key, setting, some in sorted(owners.values(), key=lambda each: (-len(each[2]), each[2][0], each[0])):
         words = section["keys"][key]
         if "keras" not in words:
             words = {
@@ -118,19 +120,22 @@ def group_rows(section: Section, group: str) -> list[Row]:
                 "keras": call(group, "adam" if "adam" in some else some[0], key, setting, words["example"]),
             }
         value = setting.get("default", Missing())
-        rows.append(row(key, words, of=owned(some, found), type=type_of_setting(key, setting), default=default(value)))
+        rows.append(row(key, words, owned(some, found), type=type_of_setting(key, setting), default=default(value)))
     return rows
 
 
-def row(key: str, words: Mapping[str, str], **cells: str) -> Row:
-    """Return the cells of a key by the names of their columns. A default in `words` comes first."""
+def row(key: str, words: Mapping[str, str], *of: str, **cells: str) -> Row:
+    """Return the cells of a key, perhaps the key `of` something, by columns. A default in `words` comes first."""
+    unit = f"; unit: {words['unit']}" if "unit" in words else ""
+    code = MODULES.sub("", words.get("keras", ""))
     return {
         **cells,
-        **{name: words[name] for name in ("unit", "default") if name in words},
-        "key": f"`{key}`",
+        "key": "<br>".join([f"`{key}`", *of]),
         "meaning": words["means"],
-        "example": f"`{key}: {words['example']}`",
-        "Keras": f"`{words['keras']}`" if "keras" in words else "",
+        "type": cells["type"] + unit,
+        "default": words.get("default", cells["default"]),
+        "example": f"`{words['example']}`",
+        "Keras": f"`{code}`" if code else "",
     }
 
 
@@ -208,9 +213,7 @@ def number(kind: str, low: float, high: float) -> str:
 def owned(some: Sequence[str], found: Iterable[str]) -> str:
     """Return the names that have a setting, in words."""
     others = [name for name in found if name not in some]
-    if not others:
-        return "all"
-    return f"all but {listed(others)}" if len(others) < len(some) / 3 else listed(some)
+    return f"all but {', '.join(others)}" if 0 < len(others) < len(some) / 3 else ", ".join(some)
 
 
 def call(group: str, owner: str, key: str, setting: Mapping[str, Any], example: str) -> str:
