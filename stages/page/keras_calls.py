@@ -12,6 +12,8 @@ from stages.config.strict import Missing
 WIDTH = 100
 STEP = "    "
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "rmsprop": "RMSprop"}
+# A loss that Keras does not take by its name.
+CLASS_ONLY = ("categorical_generalized_cross_entropy",)
 # Arguments that people write without their names.
 POSITIONAL = {"Dense": "units", "Dropout": "rate", "Activation": "activation"}
 # The place of other arguments; those that are not here stand between.
@@ -117,8 +119,9 @@ def loss(value: Any) -> str | Call:
     """Return a loss from `Network.brief`: its name, or a call if it has settings. The exercise's own is a function."""
     if value == names.OWN_LOSS:
         return names.OWN_LOSS
-    if isinstance(value, str):
+    if isinstance(value, str) and value not in CLASS_ONLY:
         return literal(value)
+    value = {"name": value} if isinstance(value, str) else value
     kind = "KLDivergence" if value["name"] == "kl_divergence" else capitals(value["name"])
     return Call(f"keras.losses.{kind}", arguments(value))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from stages.config.examples import Rescale
 from stages.config.network import Layer, Network
+from stages.training import described
 from stages.training.keras import compiled, keras
 from stages.training.roots import OPTIMIZERS
 
@@ -96,9 +97,9 @@ def build_optimizer(network: Network) -> keras.optimizers.Optimizer:
     elif decay:
         # Keras 2 divides the rate by 1 + decay * step.
         settings["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(rate, 1, decay)
-    if kind := OPTIMIZERS.get(network.optimizer["name"]):
-        return kind(**settings)
-    return keras.optimizers.get({"class_name": network.optimizer["name"], "config": settings})
+    # By its class, because `keras.optimizers.get` does not know the name of every optimizer.
+    classes = {name.lower(): getattr(keras.optimizers, name) for name in described.OPTIMIZERS} | OPTIMIZERS
+    return classes[network.optimizer["name"]](**settings)
 
 
 def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:

@@ -22,7 +22,7 @@ from stages.config import names
 from stages.config.network import Network
 from stages.data import prepared
 from stages.data.prepared import Prepared
-from stages.page import keras_code
+from stages.page import keras_calls, keras_code
 from stages.training import model as models
 from stages.training.answers import statistics
 from stages.training.losses import class_name
@@ -185,6 +185,13 @@ def test_a_script_builds_what_the_trainer_builds(folder: Path, network: Network)
     for name, each in callbacks.items():
         for key, value in (own_callbacks[name] or {}).items():
             assert getattr(each, key) == value or abs(getattr(each, key)) == value, key
+
+
+def test_keras_takes_every_loss_as_a_script_writes_it() -> None:
+    import keras
+
+    for name in FOUND["losses"].keys() - {names.OWN_LOSS}:
+        assert keras.losses.get(eval(str(keras_calls.loss(name)), {"keras": keras})), name
 
 
 def test_rendered_scripts_are_clean(tmp_path: Path) -> None:
