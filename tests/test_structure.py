@@ -1,5 +1,6 @@
 """The structure of the code: layers of imports, the deps of stages, the size of modules, and what a wheel holds."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,18 @@ def test_a_stage_has_no_dep_on_code_that_it_does_not_import(stage: str) -> None:
     for dep in declaration(stage)["deps"]:
         if dep.startswith("stages/") and dep != f"stages/{stage}.py":
             assert any(path.is_relative_to(dep) for path in imported), dep
+
+
+def test_the_table_of_edits_names_the_stages_that_depend_on_the_code() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("<!-- tests/test_structure.py compares this table with dvc.yaml. -->")
+    rows = [row.split(" | ") for row in table.split("\n\n")[1].splitlines()[2:]]
+    shown = {path: re.findall(r"`(\w+)`", stages) for paths, stages in rows for path in re.findall("`(.*?)`", paths)}
+    del shown["stages/<stage>.py"]
+    assert {path for path in shown if not (ROOT / path).exists()} == set()
+    assert shown == {path: [stage for stage in STAGES if path in declaration(stage)["deps"]] for path in shown}
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in MODULES if path.name == "__init__.py"}
+    assert packages - {"stages"} <= shown.keys()
 
 
 def test_training_depends_on_the_settings_of_the_processor_and_on_the_versions_and_track_runs_last() -> None:
