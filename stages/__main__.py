@@ -25,6 +25,7 @@ STAGES = (
     "add",
     "suggest",
     "answer",
+    "preview",
 )
 TOOLS = ("keras_names", "params_page", "settings")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import console, files
+from stages.base.errors import UserError
 from stages.config import load
 from stages.config.resolve import planned
 from stages.config.schema import Params
@@ -21,6 +22,8 @@ OF_CASES = (
 
 # The files in configs/ that are of no case.
 OF_ALL = (files.CASES, files.RECIPES)
+
+HINT = "To see what an edit will train, run `python -m stages preview`, which writes nothing."
 
 
 def contents(params: Params) -> dict[Path, Any]:
@@ -44,8 +47,17 @@ def prune(cases: Collection[str]) -> None:
 
 
 def main() -> None:
-    """Write the files of every case, and remove what params.yaml no longer names."""
-    params = load.read()
+    """Write the files of every case, and remove what params.yaml no longer names.
+
+    Raises
+    ------
+    UserError
+        If params.yaml is refused.
+    """
+    try:
+        params = load.read()
+    except UserError as error:
+        raise UserError(f"{error}\n{HINT}") from None
     written = contents(params)
     prune(params.cases)
     for path in set(files.CONFIGS.rglob("*.json")) - written.keys():
@@ -57,3 +69,4 @@ def main() -> None:
         len(case.conditions_of(variant)) for case in params.cases.values() for variant in case.all_variants().values()
     )
     console.wrote(files.CONFIGS, cases=len(params.cases), variants=variants, points=points)
+    console.say(HINT)

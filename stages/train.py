@@ -18,8 +18,6 @@ from stages.diagnosis.asking import score_of, searches
 from stages.training import pool, runs
 from stages.training.pool import Task, Trained
 
-LOG = Path("runs.log")
-
 TrainAll = Callable[[Sequence[Task]], Iterator[Trained]]
 """Trains tasks and yields each as it ends."""
 
@@ -27,27 +25,9 @@ Scores = dict[str, float] | runs.Refusal
 """Scores by split, or the refusal of Keras."""
 
 
-def stored(folder: Path) -> dict[str, tuple[Path, runs.Run | runs.Refusal]]:
-    """Return the runs below `folder` that can be read, by key. A damaged file counts as missing."""
-    found = {}
-    for path in sorted(folder.rglob("*.npz")):
-        try:
-            run = runs.read_any(path)
-        except UserError:
-            console.say(f"{path} is damaged; its run is trained anew")
-        else:
-            found[run.facts["key"]] = (path, run)
-    return found
-
-
 def scores_of(run: runs.Run | runs.Refusal) -> Scores:
     """Return what is kept of a run when its file is written, because its weights can be large."""
     return run if isinstance(run, runs.Refusal) else run.scores
-
-
-def has_name(folder: str) -> bool:
-    """Return whether a folder of runs is that of a variant."""
-    return not folder.startswith("p-")
 
 
 class RunFiles:
@@ -60,7 +40,9 @@ class RunFiles:
         self.case, self.data_sha256 = case, data_sha256
         self.folder = files.RUNS / case
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.found = stored(self.folder)
+        self.found, damaged = runs.stored(self.folder)
+        for path in damaged:
+            console.say(f"{path} is damaged; its run is trained anew")
         self.scores: dict[Path, Scores] = {}
         self.trained = 0
 
@@ -78,7 +60,11 @@ class RunFiles:
             facts, place = self.facts(task), self.path(task)
             before, run = self.found.get(facts["key"], (None, None))
             # The refusal of a variant is an error and no result, so Keras is asked again.
-            if place in self.scores or run is None or (has_name(place.parent.name) and isinstance(run, runs.Refusal)):
+            if (
+                place in self.scores
+                or run is None
+                or (runs.has_name(place.parent.name) and isinstance(run, runs.Refusal))
+            ):
                 continue
             if before != place or run.facts != facts:
                 runs.write(place, run, facts)
@@ -100,11 +86,12 @@ class RunFiles:
                 path.rmdir()
 
 
-def log(case: str, trained: Trained) -> None:
+def log(kept: RunFiles, trained: Trained) -> None:
     """Append how long a run took to runs.log, which is no out because no out may hold a time."""
-    line = {"case": case, "folder": trained.task.configuration.folder, "seed": trained.task.seed}
-    with LOG.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**line, "seconds": round(trained.seconds, 3)}) + "\n")
+    task, seconds = trained.task, round(trained.seconds, 3)
+    line = {"case": kept.case, "folder": task.configuration.folder, "seed": task.seed, "seconds": seconds}
+    with files.RUNS_LOG.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**line, "key": kept.facts(task)["key"]}) + "\n")
 
 
 def outcome(run: runs.Run | runs.Refusal, score: str) -> str:
@@ -123,14 +110,13 @@ def train(tasks: Sequence[Task], kept: RunFiles, train_all: TrainAll, score: str
         with console.bar(f"{kept.case}, runs", len(missing)) as bar:
             for trained in train_all(missing):
                 folder = trained.task.configuration.folder
-                # The refusal of a variant is an error and no result.
-                if not (has_name(folder) and isinstance(trained.run, runs.Refusal)):
+                if runs.is_result(trained.run, folder):
                     kept.add(trained.task, trained.run)
                 found[kept.path(trained.task)] = scores_of(trained.run)
-                log(kept.case, trained)
+                log(kept, trained)
                 bar.advance()
                 # A point without a name of its own is told by its fixes.
-                name = folder if has_name(folder) else " + ".join(trained.task.configuration.fixes)
+                name = folder if runs.has_name(folder) else " + ".join(trained.task.configuration.fixes)
                 console.say(f"{kept.case} {name} seed {trained.task.seed}: {outcome(trained.run, score)}")
     return [found[kept.path(task)] for task in tasks]
 
@@ -154,7 +140,7 @@ def main(case: str) -> None:
         refused = {
             task.configuration.folder: run.reason
             for task, run in zip(tasks, trained, strict=True)
-            if has_name(task.configuration.folder) and isinstance(run, runs.Refusal)
+            if runs.has_name(task.configuration.folder) and isinstance(run, runs.Refusal)
         }
         if refused:
             name, reason = min(refused.items())

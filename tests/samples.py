@@ -140,12 +140,17 @@ def params_content() -> dict[str, Any]:
     }
 
 
-def write_params(content: dict[str, Any]) -> None:
-    """Write params.yaml into the current folder, and what `plan` makes of it."""
+def as_yaml(content: dict[str, Any]) -> str:
+    """Return `content` as the text of params.yaml."""
     yaml, text = YAML(typ="safe"), io.StringIO()
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # cases must be the last key
     yaml.dump(content, text)
-    files.write_bytes(Path("params.yaml"), text.getvalue().encode())
+    return text.getvalue()
+
+
+def write_params(content: dict[str, Any]) -> None:
+    """Write params.yaml into the current folder, and what `plan` makes of it."""
+    files.write_bytes(Path("params.yaml"), as_yaml(content).encode())
     plan.main()
 
 

@@ -1,12 +1,12 @@
 """`plan` writes one file per stage and case, changes only what an edit touches, and removes what is no longer named."""
 
 import copy
-import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from samples import as_yaml
 
 from stages import plan
 from stages.base import files
@@ -29,14 +29,6 @@ def configs(text: str) -> dict[str, bytes]:
     Path("params.yaml").write_text(text, encoding="utf-8")
     plan.main()
     return {str(path): path.read_bytes() for path in Path("configs").rglob("*") if path.is_file()}
-
-
-def as_yaml(content: dict[str, Any]) -> str:
-    yaml = YAML(typ="safe")
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # cases must be the last key
-    text = io.StringIO()
-    yaml.dump(content, text)
-    return text.getvalue()
 
 
 def paths(*names: str) -> set[str]:
@@ -117,12 +109,14 @@ def test_files_of_configs_that_are_no_longer_planned_are_removed() -> None:
     assert configs(as_yaml(content)).keys() == {path for path in planned if "mnist" not in path}
 
 
-def test_a_refused_params_yaml_leaves_every_file_as_it_was() -> None:
+def test_a_refused_params_yaml_leaves_every_file_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     before = configs(TEXT)
     files.write_bytes(Path("runs/gone/seed_0.npz"), b"")
-    with pytest.raises(
-        UserError, match=r"^params\.yaml: cases\.ex4\.as_posted\.batch_size: \"many\"; expected a whole number$"
-    ):
+    assert capsys.readouterr().out.endswith(f"\n{plan.HINT}\n")
+    with pytest.raises(UserError) as caught:
         configs(TEXT.replace("      batch_size: 5000\n", "      batch_size: many\n"))
     assert {path: Path(path).read_bytes() for path in before} == before
     assert Path("runs/gone/seed_0.npz").exists()
+    line = 'params.yaml: cases.ex4.as_posted.batch_size: "many"; expected a whole number'
+    assert str(caught.value).splitlines() == [line, plan.HINT]
+    assert "`python -m stages preview`" in plan.HINT

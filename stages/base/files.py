@@ -27,6 +27,7 @@ RECIPES = CONFIGS / "recipes.json"
 RAW_MNIST = Path("data/raw/mnist.npz")
 PREPARED = Path("data/prepared")
 RUNS = Path("runs")
+RUNS_LOG = Path("runs.log")
 BASELINES = Path("baselines")
 REPORTS = Path("reports")
 PAGE = REPORTS / "index.html"

@@ -1,6 +1,5 @@
 """Brings a store up to date with the results of DVC."""
 
-import json
 import os
 import subprocess
 import time
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 Draw = Callable[[CaseResult, VariantResult | BaselineResult | str, "pd.DataFrame"], dict[str, bytes]]
 
 CARDS = Path(__file__).parent / "cards"
-RUNS_LOG = Path("runs.log")
 EXAMPLES = 3
 STAGES = {"variant": "train", "seed": "train", "baseline": "baseline", "case table": "evaluate"}
 
@@ -51,12 +49,8 @@ class Reader:
     def seconds(self) -> dict[str, dict[int, float]]:
         """The wall times in runs.log by folder and seed; none for runs that came from DVC's cache."""
         seconds: dict[str, dict[int, float]] = {}
-        for line in RUNS_LOG.read_text(encoding="utf-8").splitlines() if RUNS_LOG.is_file() else ():
-            # A killed `train` may leave half a line.
-            with suppress(ValueError, LookupError, TypeError):
-                row = json.loads(line)
-                if row["case"] == self.result.case:
-                    seconds.setdefault(row["folder"], {})[int(row["seed"])] = float(row["seconds"])
+        for entry in runs.logged(self.result.case):
+            seconds.setdefault(entry["folder"], {})[entry["seed"]] = entry["seconds"]
         return seconds
 
     def content(self, run: ExpectedRun) -> Content:

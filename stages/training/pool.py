@@ -128,10 +128,9 @@ def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task
     """
     groups: dict[tuple[str, int], list[Task]] = {}
     for task in tasks:
-        subset = task.configuration.subset
-        n_examples = sum(subset.first_of_each_class.values()) if subset else len(data.y["train"])
+        n_examples = examples_of(task.configuration, data)
         groups.setdefault((task.configuration.network.program, n_examples), []).append(task)
-    seconds = {key: [_seconds(task, key[1]) for task in group] for key, group in groups.items()}
+    seconds = {key: [rough_seconds(task.configuration, data) for task in group] for key, group in groups.items()}
     fair = sum(COMPILING + sum(group) for group in seconds.values()) / workers
     shares = []
     for key, group in groups.items():
@@ -140,9 +139,15 @@ def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task
     return [share for _, share in sorted(shares, key=itemgetter(0), reverse=True)]
 
 
-def _seconds(task: Task, n_examples: int) -> float:
-    """Return an estimate of how long `task` takes, without compiling."""
-    return PER_WEIGHT_AND_EXAMPLE * n_examples * _passes(task.configuration.network)
+def examples_of(configuration: Configuration, data: Prepared) -> int:
+    """Return the number of training examples of a run."""
+    subset = configuration.subset
+    return sum(subset.first_of_each_class.values()) if subset else len(data.y["train"])
+
+
+def rough_seconds(configuration: Configuration, data: Prepared) -> float:
+    """Return a rough estimate of how long a run takes, without compiling."""
+    return PER_WEIGHT_AND_EXAMPLE * examples_of(configuration, data) * _passes(configuration.network)
 
 
 def _passes(network: Network) -> int:

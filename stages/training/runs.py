@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stages.base import files
+from stages.base.errors import UserError
 from stages.base.processor import SETTINGS
 from stages.config.planned import Configuration
 
@@ -212,3 +214,38 @@ def read_any(path: Path) -> Run | Refusal:
     if run.history.ndim != 2 or run.history.shape[1] != len(figures("")):
         raise files.damaged(path, f"history {list(run.history.shape)}", f"a history [epochs, {len(figures(''))}]")
     return run
+
+
+def stored(folder: Path) -> tuple[dict[str, tuple[Path, Run | Refusal]], list[Path]]:
+    """Return the runs below `folder` by key, and the damaged files, which count as missing."""
+    found, bad = {}, []
+    for path in sorted(folder.rglob("*.npz")):
+        try:
+            run = read_any(path)
+        except UserError:
+            bad.append(path)
+        else:
+            found[run.facts["key"]] = (path, run)
+    return found, bad
+
+
+def has_name(folder: str) -> bool:
+    """Return whether a folder of runs is that of a variant."""
+    return not folder.startswith("p-")
+
+
+def is_result(run: Run | Refusal, folder: str) -> bool:
+    """Return whether a run counts. The refusal of a variant is an error and no result, so Keras is asked again."""
+    return isinstance(run, Run) or not has_name(folder)
+
+
+def logged(case: str) -> list[dict[str, Any]]:
+    """Return the lines of runs.log about `case`: folder, seed, key and seconds of each run, in order."""
+    found = []
+    for line in files.RUNS_LOG.read_text(encoding="utf-8").splitlines() if files.RUNS_LOG.is_file() else ():
+        # A killed `train` may leave half a line.
+        with suppress(ValueError, LookupError, TypeError):
+            entry = json.loads(line)
+            if entry["case"] == case:
+                found.append({"key": None, **entry, "seed": int(entry["seed"]), "seconds": float(entry["seconds"])})
+    return found
