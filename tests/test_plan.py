@@ -117,6 +117,29 @@ def test_a_refused_params_yaml_leaves_every_file_as_it_was(capsys: pytest.Captur
         configs(TEXT.replace("      batch_size: 5000\n", "      batch_size: many\n"))
     assert {path: Path(path).read_bytes() for path in before} == before
     assert Path("runs/gone/seed_0.npz").exists()
-    line = 'params.yaml: cases.ex4.as_posted.batch_size: "many"; expected a whole number'
+    line = 'params.yaml: line 84: cases.ex4.as_posted.batch_size: "many"; expected a whole number'
     assert str(caught.value).splitlines() == [line, plan.HINT]
     assert "`python -m stages preview`" in plan.HINT
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "params.yaml is missing; run in the folder that holds it"),
+        ("", "params.yaml: empty; expected a mapping of the keys seeds, execution, cases"),
+        (TEXT[: TEXT.index("cases:")], "params.yaml: line 1: cases: missing; expected a mapping of keys to values"),
+        (TEXT.replace("    title:", "\ttitle:", 1), "params.yaml: line 17: a tab, where only spaces are allowed; "),
+        (
+            TEXT.replace("    task:", "    title: x\n    task:", 1),
+            'params.yaml: line 19: the key "title" stands twice; ',
+        ),
+    ],
+)
+def test_what_dvc_refuses_in_words_of_its_own_is_told_by_plan_in_one_line(text: str | None, message: str) -> None:
+    if text is not None:
+        Path("params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        plan.main()
+    first, last = str(caught.value).splitlines()
+    assert first.startswith(message)
+    assert last == plan.HINT

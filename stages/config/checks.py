@@ -1,9 +1,11 @@
 """The rules of params.yaml that relate several parts of a case to each other."""
 
+from typing import get_args
+
 from stages.config.data import Subset
 from stages.config.resolve import MOST_MEASURED, points, resolve, searched
-from stages.config.schema import AS_POSTED, FLOOR, REPAIRED, SCORES, Case, Floor, Params, Ridge, Variant
-from stages.config.strict import RefusedError, quote
+from stages.config.schema import AS_POSTED, FLOOR, REPAIRED, SCORES, Case, Floor, Params, Ridge, SplitName, Variant
+from stages.config.strict import RefusedError, did_you_mean, quote
 
 
 def check(params: Params) -> None:
@@ -42,7 +44,11 @@ def check_case(case: Case) -> None:
     if case.data.recipe != "own" and case.task != "multiclass":
         raise RefusedError(quote(case.task), f"multiclass with the recipe {case.data.recipe}", "task")
     if case.judged_by not in case.data.splits:
-        raise RefusedError(quote(case.judged_by), f"one of: {', '.join(case.data.splits)}", "judged_by")
+        raise RefusedError(
+            quote(case.judged_by) + did_you_mean(case.judged_by, case.data.splits),
+            f"one of: {', '.join(case.data.splits)}",
+            "judged_by",
+        )
     for name, baseline in (case.baselines or {}).items():
         if name == FLOOR:
             raise RefusedError("the baseline that every case has", "another name", "baselines", name)
@@ -92,10 +98,14 @@ def check_published(case: Case) -> None:
         place = ("published", str(index))
         figures = means if published.from_epoch is None else by_epoch
         if published.of not in figures:
-            raise RefusedError(quote(published.of), f"one of: {', '.join(figures)}", *place, "of")
+            problem = quote(published.of) + did_you_mean(published.of, figures)
+            raise RefusedError(problem, f"one of: {', '.join(figures)}", *place, "of")
         if published.figure not in figures[published.of]:
-            expected = f"one of: {', '.join(figures[published.of])}"
-            raise RefusedError(quote(published.figure), expected, *place, "figure")
+            known = figures[published.of]
+            # The figure of a split that the case does not have is no slip.
+            is_figure = published.figure in of_splits(get_args(SplitName), case)
+            meant = "" if is_figure else did_you_mean(published.figure, known)
+            raise RefusedError(quote(published.figure) + meant, f"one of: {', '.join(known)}", *place, "figure")
         if published.from_epoch is None:
             continue
         epochs = epochs_of(case, case.all_variants()[published.of])
@@ -109,18 +119,19 @@ def splits_of(case: Case, variant: Variant) -> tuple[str, ...]:
     return ("train",) if variant.data else case.data.splits
 
 
+def of_splits(splits: tuple[str, ...], case: Case) -> list[str]:
+    """Return the figures that a variant or baseline has on `splits`."""
+    return [f"{split}_{figure}" for split in splits for figure in (SCORES[case.task], "loss")]
+
+
 def mean_figures(case: Case) -> dict[str, list[str]]:
     """Return the figures that have a mean over seeds, of each variant and baseline."""
-
-    def of_splits(splits: tuple[str, ...]) -> list[str]:
-        return [f"{split}_{figure}" for split in splits for figure in (SCORES[case.task], "loss")]
-
     gains = ("gain", "train_gain") if "test" in case.data.splits else ("train_gain",)
     of_variants = {
-        name: [*of_splits(splits_of(case, variant)), "final_loss", *(() if variant.data else gains)]
+        name: [*of_splits(splits_of(case, variant), case), "final_loss", *(() if variant.data else gains)]
         for name, variant in case.all_variants().items()
     }
-    return of_variants | {name: of_splits(case.data.splits) for name in case.all_baselines()}
+    return of_variants | {name: of_splits(case.data.splits, case) for name in case.all_baselines()}
 
 
 def epoch_figures(case: Case) -> dict[str, list[str]]:

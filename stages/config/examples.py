@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from stages.config.strict import RefusedError, Strict, first_refusal, quote
+from stages.config.strict import Number, RefusedError, Strict, did_you_mean, first_refusal, fraction, quote
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -13,13 +13,13 @@ Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 class Scale(Strict):
     """Values are multiplied by `scale`."""
 
-    scale: Annotated[float, Field(gt=0)]
+    scale: Annotated[Number, Field(gt=0)]
 
 
 class Rescale(Scale):
     """Values are multiplied by `scale`, then `offset` is added, as Keras's Rescaling does."""
 
-    offset: float = 0.0
+    offset: Number = 0.0
 
     @model_serializer(mode="wrap")
     def _without_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, float]:
@@ -50,7 +50,10 @@ def either(kind: type[Strict], example: str, *words: str | bool) -> BeforeValida
             except ValidationError as error:
                 raise first_refusal(error, value) from None
         named = ", ".join(word if isinstance(word, str) else quote(word) for word in words)
-        raise RefusedError(quote(value), f"one of: {named}, or {example}")
+        meant = did_you_mean(value, [word for word in words if isinstance(word, str)])
+        is_factor = not isinstance(value, bool) and isinstance(fraction(value), int | float)
+        mapping = example.replace("factor", str(value)) if is_factor else example
+        raise RefusedError(quote(value) + meant, f"one of: {named}, or {mapping}")
 
     return BeforeValidator(check)
 

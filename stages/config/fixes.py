@@ -17,7 +17,18 @@ from pydantic import Field, ValidationError, model_validator
 
 from stages.config import names
 from stages.config.network import PostedNetwork
-from stages.config.strict import RefusedError, Strict, Text, WebAddress, did_you_mean, first_refusal, quote, shorten
+from stages.config.strict import (
+    Number,
+    RefusedError,
+    Strict,
+    Text,
+    Values,
+    WebAddress,
+    did_you_mean,
+    first_refusal,
+    quote,
+    shorten,
+)
 
 Tree = dict[str, Any]
 Path = tuple[str, ...]
@@ -34,8 +45,8 @@ class Fix(Strict):
 
     why: Text
     source: WebAddress | None = None
-    set: dict[str, Any] = Field(default={})
-    multiply: dict[str, float] = Field(default={})
+    set: Values = Field(default={})
+    multiply: dict[str, Number] = Field(default={})
     insert: dict[str, dict[str, Any]] = Field(default={})
     remove: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
@@ -121,7 +132,10 @@ def _insert_and_remove(tree: Tree, fixes: Mapping[str, Fix], removed: set[str]) 
     for name, fix in fixes.items():
         for layer in fix.remove:
             if layer not in layers:
-                raise RefusedError(quote(layer), f"one of the layers: {', '.join(order)}", "fixes", name, "remove")
+                meant = did_you_mean(layer, order)
+                raise RefusedError(
+                    quote(layer) + meant, f"one of the layers: {', '.join(order)}", "fixes", name, "remove"
+                )
     # Places are those of the layers as posted. Of two layers with one place, the first of the alphabet comes first.
     inserted = sorted(
         ((layer, settings, name) for name, fix in fixes.items() for layer, settings in fix.insert.items()),
@@ -136,7 +150,8 @@ def _insert_and_remove(tree: Tree, fixes: Mapping[str, Fix], removed: set[str]) 
         if len(sides) != 1:
             raise RefusedError(f"{len(sides)} of after and before", "one of them, with the name of a layer", *place)
         if settings[sides[0]] not in order:
-            raise RefusedError(quote(settings[sides[0]]), f"one of the layers: {', '.join(order)}", *place, sides[0])
+            problem = quote(settings[sides[0]]) + did_you_mean(settings[sides[0]], order)
+            raise RefusedError(problem, f"one of the layers: {', '.join(order)}", *place, sides[0])
         layers[layer] = _inserted(name, layer, settings)
         places.setdefault((settings[sides[0]], sides[0]), []).append(layer)
     sequence = [
@@ -177,7 +192,8 @@ def _found(tree: Tree, path: str, place: Path, removed: set[str]) -> list[Path]:
     if not paths and any(fnmatchcase(layer, segments[1]) for layer in removed):
         return []
     if not paths:
-        raise RefusedError(quote(path), f"a path to a setting; the layers are {', '.join(tree['layers'])}", *place)
+        problem = quote(path) + did_you_mean(segments[1], tree["layers"])
+        raise RefusedError(problem, f"a path to a setting; the layers are {', '.join(tree['layers'])}", *place)
     for found in paths:
         node: Any = tree
         for number, segment in enumerate(found):

@@ -1,5 +1,6 @@
 """params.yaml -> `Params`, and the files of `plan` -> their types. A file that is refused ends in one line."""
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from stages.base import files
 from stages.base.errors import UserError
 from stages.config import checks
 from stages.config.data import Exercise4Data, MnistData, OwnData
+from stages.config.place import line_of, named_path
 from stages.config.planned import PlannedCases, PlannedData, PlannedRecipes
 from stages.config.schema import Params, Task
 from stages.config.strict import RefusedError, damaged, first_refusal, printable, quote, shorten
@@ -42,7 +44,8 @@ def read(path: Path = files.PARAMS) -> Params:
         raise UserError(f"{path} is missing; run in the folder that holds it") from None
     if len(content) > MOST_BYTES:
         raise UserError(f"{path}: more than {MOST_BYTES} bytes; expected YAML of at most that many")
-    return validated(parsed(content, path), path)
+    value, node = _parsed(content, path)
+    return validated(value, path, node)
 
 
 def cases() -> tuple[str, ...]:
@@ -85,13 +88,19 @@ def parsed(content: bytes, path: Path = files.PARAMS) -> Any:
     Raises
     ------
     UserError
-        If it is not YAML, or has an anchor, a tag of its own, or too many levels.
+        If it is not YAML, or has an anchor, a tag of its own, a key twice, or too many levels.
     """
+    return _parsed(content, path)[0]
+
+
+def _parsed(content: bytes, path: Path) -> tuple[Any, Node | None]:
+    """Return what the YAML says, and the nodes that know the lines."""
     # Without libyaml, so that the words of an error are the same on every machine.
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer, yaml.Constructor, yaml.max_depth = _Composer, _Constructor, MOST_DEPTH
     try:
-        return yaml.load(content.decode())
+        node = yaml.compose(content.decode())
+        return node and yaml.constructor.construct_document(node), node
     except UnicodeDecodeError as error:
         line, problem = 1 + content.count(b"\n", 0, error.start), f"byte {content[error.start]:#x} is not UTF-8"
     except ReaderError as error:
@@ -99,10 +108,19 @@ def parsed(content: bytes, path: Path = files.PARAMS) -> Any:
     except MaxDepthExceededError as error:
         line, problem = 1 + error.problem_mark.line, f"more than {MOST_DEPTH} mappings and lists in one another"
     except MarkedYAMLError as error:
-        line, problem = 1 + error.problem_mark.line, str(error.problem)
+        line, problem = 1 + error.problem_mark.line, plainly(str(error.problem))
     except KeyError:  # of the directive %YAML, which stands first
         line, problem = 1, "an unknown version of YAML"
     raise UserError(printable(f"{path}: line {line}: {shorten(problem, 200)}; expected plain YAML"))
+
+
+def plainly(problem: str) -> str:
+    """Return what the YAML parser says, in the words of a person if the mistake is a common one."""
+    if problem == r"found character '\t' that cannot start any token":
+        return "a tab, where only spaces are allowed"
+    if problem == "mapping values are not allowed here":
+        return "a colon in a text without quotes, or wrong indentation"
+    return re.sub(r"^found duplicate key (.*) with value .*", r"the key \1 stands twice", problem, flags=re.DOTALL)
 
 
 class _Composer(Composer):
@@ -134,8 +152,8 @@ class _Constructor(SafeConstructor):
             raise ConstructorError(None, None, f"{quote(node.value)} is not a {kind}", node.start_mark) from None
 
 
-def validated(content: Any, path: Path = files.PARAMS) -> Params:
-    """Return the parsed `content` of params.yaml as `Params`.
+def validated(content: Any, path: Path = files.PARAMS, node: Node | None = None) -> Params:
+    """Return the parsed `content` of params.yaml as `Params`. With its `node`, an error has the line.
 
     Raises
     ------
@@ -143,13 +161,19 @@ def validated(content: Any, path: Path = files.PARAMS) -> Params:
         If a value is refused.
     """
     try:
+        if content is None:
+            raise RefusedError("empty", f"a mapping of the keys {', '.join(Params.model_fields)}")
         params = Params.model_validate(content)
         if list(content)[-1] != "cases":
             expected = "cases as the last key, so that a case can be added at the end of the file"
             raise RefusedError("after cases", expected, list(content)[-1])
         checks.check(params)
     except ValidationError as error:
-        raise UserError(first_refusal(error, content).line(str(path))) from None
-    except RefusedError as refusal:
-        raise UserError(refusal.line(str(path))) from None
-    return params
+        refusal = first_refusal(error, content)
+    except RefusedError as error:
+        refusal = error
+    else:
+        return params
+    file = f"{path}: line {line_of(node, refusal.path)}" if node else str(path)
+    named = RefusedError(refusal.problem, refusal.expected, *named_path(content, refusal.path))
+    raise UserError(named.line(file))

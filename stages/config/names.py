@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.config.strict import Missing, RefusedError, did_you_mean, quote, step
+from stages.config.strict import Missing, RefusedError, did_you_mean, example, fraction, quote, step
 
 FILE = "stages/config/keras_names.json"
 # What whichfix has beside Keras: the cost of the course's exercise, SciPy's truncated Newton method, and the setting
@@ -37,6 +37,13 @@ LIMITS: dict[str, tuple[float, float]] = {
 WORDS = {
     "mode": ("fan_in", "fan_out", "fan_avg"),
     "distribution": ("uniform", "truncated_normal", "untruncated_normal"),
+}
+# Of each group, a mapping of a name and settings.
+SAMPLES = {
+    "initializers": "{name: random_normal, stddev: 0.05}",
+    "losses": "{name: binary_crossentropy, from_logits: true}",
+    "optimizers": "{name: adam, learning_rate: 0.001}",
+    "schedules": "{name: ExponentialDecay, initial_learning_rate: 0.1, decay_steps: 100, decay_rate: 0.9}",
 }
 MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -68,7 +75,7 @@ def named(group: str, value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping):
-        raise RefusedError(quote(value), "a name, or a mapping of name and settings")
+        raise RefusedError(quote(value), f"a name, or a mapping of name and settings, such as {SAMPLES[group]}")
     try:
         name = chosen(value.get("name", Missing()), described()[group], described()["aliases"].get(group, {}))
     except RefusedError as refusal:
@@ -86,7 +93,8 @@ def layer(value: Any) -> dict[str, Any]:
         As `named` does.
     """
     if not isinstance(value, Mapping):
-        raise RefusedError(quote(value), "a mapping of the settings of a layer")
+        units = value if is_number(value) else 64
+        raise RefusedError(quote(value), f"a mapping of the settings of a layer, such as {{units: {units}}}")
     try:
         kind = chosen(value.get("layer", "Dense"), described()["layers"])
     except RefusedError as refusal:
@@ -102,10 +110,11 @@ def callback(kind: str) -> Callable[[Any], dict[str, Any] | None]:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise RefusedError(quote(value), "null, or a mapping of settings")
+            raise RefusedError(quote(value), "null, or a mapping of settings, such as {patience: 5}")
         settings = complete(described()["callbacks"][kind], value)
         if settings["monitor"] not in MONITORS:
-            raise RefusedError(quote(settings["monitor"]), f"one of: {', '.join(MONITORS)}", "monitor")
+            problem = quote(settings["monitor"]) + did_you_mean(settings["monitor"], MONITORS)
+            raise RefusedError(problem, f"one of: {', '.join(MONITORS)}", "monitor")
         return settings
 
     return check
@@ -166,6 +175,8 @@ def checked(key: str, setting: Mapping[str, Any], value: Any) -> Any:
         If it is of another kind than the setting, or outside of its limits.
     """
     kind = setting["kind"]
+    if kind in ("number", "numbers", "rate"):
+        value = fraction(value)
     if value is None and setting.get("default", 0) is None:
         return "linear" if kind == "activation" else None
     match kind:
@@ -188,7 +199,10 @@ def checked(key: str, setting: Mapping[str, Any], value: Any) -> Any:
         return int(value)
     if kind in ("number", "rate") and is_number(value) and low <= value <= high and (kind != "rate" or value > 0):
         return float(value)
-    raise RefusedError(quote(value), expected(kind, low, high, setting.get("default", 0) is None))
+    words = expected(kind, low, high, setting.get("default", 0) is None)
+    rule = {"integer": "int_type", "number": "float_type", "rate": "float_type", "boolean": "bool_type"}.get(kind, "")
+    meant = None if is_number(value) else example(rule, value)
+    raise RefusedError(quote(value), words + (meant or ""))
 
 
 def is_number(value: Any) -> bool:

@@ -10,15 +10,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_serializer, m
 
 from stages.config import names
 from stages.config.examples import Buffer, Inputs, Positive, Scale, Shuffle, Targets, either, inputs_check
-from stages.config.strict import Missing, RefusedError, Strict, quote
+from stages.config.strict import NAME, Missing, Number, RefusedError, Strict, quote, well_named
 
 # Training holds the weights about six times: with gradients, moments and copies, 1.2 GB in float32.
 MOST_WEIGHTS = 50_000_000
 MOST_LAYERS = 64
 MOST_FEATURES = 784
+LAYERS = "{hidden: {units: 64, activation: relu}, output: {units: 10, activation: softmax}}"
 # TNC has no batches and no epochs.
 WITH_BATCHES = ("early_stopping", "reduce_on_plateau", "steps_per_epoch", "drop_remainder")
-LAYER_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 
 # Whose losses: Keras 2.2 is of 2018, and Keras 3 is today's.
 Keras = Literal["2.2", "3"]
@@ -44,13 +44,14 @@ def _layers(value: Any) -> list[dict[str, Any]]:
     elif isinstance(value, Sequence) and all(isinstance(each, Mapping) and "name" in each for each in value):
         pairs = [(each["name"], {key: setting for key, setting in each.items() if key != "name"}) for each in value]
     else:
-        raise RefusedError(quote(value), "a mapping of names to layers")
+        raise RefusedError(quote(value), f"a mapping of names to layers, such as {LAYERS}")
     if not 1 <= len(pairs) <= MOST_LAYERS:
         raise RefusedError(quote(value), f"1 to {MOST_LAYERS} layers")
     layers = []
     for name, settings in pairs:
-        if not isinstance(name, str) or not re.fullmatch(LAYER_NAME, name):
-            raise RefusedError(quote(name), "a name of letters, digits, _ and - that begins with a letter")
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            expected = "a name of letters, digits, _ and - that begins with a letter"
+            raise RefusedError(quote(name), expected + (well_named(name) if isinstance(name, str) else ""))
         try:
             layers.append({"name": name, **names.layer(settings)})
         except RefusedError as refusal:
@@ -101,7 +102,7 @@ class PostedNetwork(Strict):
     steps_per_epoch: Positive | None = None
     drop_remainder: bool = False
     class_weight: Annotated[
-        dict[int, float] | None, BeforeValidator(_number_keys), AfterValidator(_check_class_weight)
+        dict[int, Number] | None, BeforeValidator(_number_keys), AfterValidator(_check_class_weight)
     ] = None
     initial_weights: bool = False
     early_stopping: Annotated[dict[str, Any] | None, BeforeValidator(names.callback("early_stopping"))] = None

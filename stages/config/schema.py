@@ -4,15 +4,28 @@ The limits are far above real use and protect the machine that runs the stages. 
 several parts of a case to each other.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stages.config.data import Data, Seed, Subset, check_distinct
 from stages.config.examples import Inputs, Positive, inputs_check
 from stages.config.fixes import Fix
 from stages.config.network import Keras, PostedNetwork
-from stages.config.strict import HOST, RefusedError, Text, WebAddress, chosen_by, matching, quote
+from stages.config.strict import (
+    HOST,
+    NAME,
+    Number,
+    RefusedError,
+    Text,
+    Values,
+    WebAddress,
+    chosen_by,
+    matching,
+    quote,
+    well_named,
+)
 from stages.config.strict import Strict as Strict
 
 AS_POSTED = "as_posted"
@@ -36,17 +49,24 @@ DASK_ADDRESS = rf"(?:tcp|tls|wss?|ucxx?)://{HOST}/?"
 
 
 def _check_name(value: str) -> str:
+    if not re.fullmatch(NAME, value):
+        expected = "a name of at most 64 letters, digits, _ and - that begins with a letter"
+        raise RefusedError(quote(value), expected + well_named(value))
     if value.lower() in NOT_TEXT:
         raise RefusedError(quote(value), f"another name: readers of CSV do not take {value} for text")
     return value
 
 
 # Names are parts of paths, of commands in dvc.yaml, and of names in MLflow, which takes 250 characters.
-Name = Annotated[
-    str,
-    matching("[A-Za-z][A-Za-z0-9_-]{0,63}", "a name of at most 64 letters, digits, _ and - that begins with a letter"),
-    AfterValidator(_check_name),
-]
+Name = Annotated[str, AfterValidator(_check_name)]
+
+
+def _check_keras(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise RefusedError(quote(value), f"a list, such as {quote([str(value)])}")
+    return value
+
+
 FixNames = Annotated[tuple[str, ...], Field(max_length=MOST_FIXES, strict=False), AfterValidator(check_distinct)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=400, strict=False), AfterValidator(check_distinct)]
 
@@ -58,7 +78,7 @@ class Variant(Strict):
     """
 
     fixes: FixNames = ()
-    set: dict[str, Any] = Field(default={})
+    set: Values = Field(default={})
     data: Subset | None = None
     seeds: Seeds | None = None
     keras: Keras | None = None
@@ -70,7 +90,7 @@ class LogisticRegression(Strict):
     model: Literal["LogisticRegression"]
     inputs: Annotated[Inputs, inputs_check()] = "standardized"
     # float32 must hold the penalty.
-    C: Annotated[float, Field(ge=1e-6, le=1e12)] = 1.0
+    C: Annotated[Number, Field(ge=1e-6, le=1e12)] = 1.0
     max_iter: Positive = 1000
     one_vs_all: bool = False
 
@@ -80,7 +100,7 @@ class Ridge(Strict):
 
     model: Literal["Ridge"]
     inputs: Annotated[Inputs, inputs_check()] = "standardized"
-    alpha: Annotated[float, Field(ge=0, le=1e12)] = 1.0
+    alpha: Annotated[Number, Field(ge=0, le=1e12)] = 1.0
 
 
 class Floor(Strict):
@@ -104,8 +124,8 @@ class Published(Strict):
     """
 
     claim: Text
-    value: float
-    tolerance: Annotated[float, Field(ge=0)]
+    value: Number
+    tolerance: Annotated[Number, Field(ge=0)]
     source: Text
     of: str
     figure: str
@@ -130,7 +150,12 @@ class Case(Strict):
     task: Task
     data: Data
     judged_by: SplitName
-    keras: Annotated[tuple[Keras, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)] = ("3",)
+    keras: Annotated[
+        tuple[Keras, ...],
+        Field(min_length=1, strict=False),
+        BeforeValidator(_check_keras),
+        AfterValidator(check_distinct),
+    ] = ("3",)
     as_posted: PostedNetwork
     fixes: Annotated[dict[Name, Fix], Field(max_length=MOST_FIXES)]
     search: Search | Literal[False] | None = None

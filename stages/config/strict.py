@@ -1,9 +1,11 @@
 """Strict pydantic models whose refusals say where a value stands, what it is, and what is expected."""
 
 import json
+import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -14,6 +16,8 @@ from stages.base import files
 from stages.base.errors import UserError
 
 BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+NAME = "[A-Za-z][A-Za-z0-9_-]{0,63}"
 
 # What each rule of pydantic expects. The braces are filled from the context of its error.
 EXPECTED = {
@@ -29,10 +33,22 @@ EXPECTED = {
     "literal_error": "{expected}",
     "string_too_long": "text of at most {max_length} characters",
     "string_type": "text",
-    "too_long": "at most {max_length} entries",
+    "too_long": "at most {max_length}",
     "too_short": "{min_length} or more entries",
     "tuple_type": "a list",
 }
+
+
+# Names that people know from older Kerases and other libraries.
+HABITS = {
+    "lr": "learning_rate",
+    "nb_epoch": "epochs",
+    "output_dim": "units",
+    "neurons": "units",
+    "init": "kernel_initializer",
+    "kernel_regularizer": "l2",
+}
+FRACTION = r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?/[0-9]{1,20}(\.[0-9]{0,20})?"
 
 
 class RefusedError(ValueError):
@@ -50,6 +66,23 @@ class RefusedError(ValueError):
         """Return the refusal in one line that begins with the name of the file."""
         place = f"{file}: {'.'.join(map(shorten, self.path))}" if self.path else file
         return printable(f"{place}: {shorten(self.problem, 200)}; expected {shorten(self.expected, 600)}")
+
+
+def fraction(value: Any) -> Any:
+    """Return the number that a text such as ``1/255`` stands for, also in lists and mappings; other values stay."""
+    if isinstance(value, Mapping):
+        return {key: fraction(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [fraction(each) for each in value]
+    if isinstance(value, str) and re.fullmatch(FRACTION, value):
+        numerator, denominator = map(float, value.split("/"))
+        return numerator / denominator if denominator else value
+    return value
+
+
+Number = Annotated[float, BeforeValidator(fraction)]
+# Values by the paths of settings.
+Values = Annotated[dict[str, Any], BeforeValidator(fraction)]
 
 
 class Missing:
@@ -87,7 +120,8 @@ def chosen_by(key: str, *kinds: type[Strict]) -> BeforeValidator:
         if not isinstance(value, Mapping):
             raise RefusedError(quote(value), f"a mapping whose {key} is {expected}")
         if value.get(key) not in names:
-            raise RefusedError(quote(value.get(key, Missing())), expected, key)
+            found = value.get(key, Missing())
+            raise RefusedError(quote(found) + did_you_mean(found, names), expected, key)
         return value
 
     return BeforeValidator(check)
@@ -138,9 +172,37 @@ def first_refusal(error: ValidationError, content: Any) -> RefusedError:
     context = detail.get("ctx", {})
     if isinstance(context.get("error"), RefusedError):
         return context["error"].below(*path)  # type: ignore[no-any-return]
-    template = EXPECTED.get(detail["type"])
+    kind, value = detail["type"], detail["input"]
+    template = EXPECTED.get(kind)
     expected = template.format(**context) if template else detail["msg"].removeprefix("Input should be ")
-    return RefusedError(quote(detail["input"]), expected, *path)
+    problem = f"{len(value)} entries" if kind == "too_long" else quote(value)
+    words = re.findall("'([^']*)'", expected) if kind == "literal_error" else []
+    return RefusedError(problem + did_you_mean(value, words), expected + example(kind, value, words), *path)
+
+
+def example(kind: str, value: Any, words: Sequence[str] = ()) -> str:
+    """Return, in words, what is accepted instead of `value`, if a person seems to mean it; else nothing.
+
+    `kind` is a rule of pydantic, and `words` are the texts that are accepted.
+    """
+    meant: Any = None
+    if kind == "tuple_type" and isinstance(value, str | int | float):
+        meant = [value]
+    elif kind == "string_type" and isinstance(value, int | float):
+        meant = quote(value)
+    elif kind == "bool_type" and str(value).lower() in ("yes", "on", "1", "no", "off", "0"):
+        meant = str(value).lower() in ("yes", "on", "1")
+    elif kind == "literal_error" and str(value) in words:
+        meant = str(value)
+    elif kind in ("int_type", "float_type") and not isinstance(value, bool):
+        inner = value[0] if isinstance(value, list) and len(value) == 1 else value
+        with suppress(ValueError, TypeError, OverflowError):
+            number = float(inner)
+            if number.is_integer():
+                meant = int(number)
+            elif kind == "float_type" and math.isfinite(number):
+                meant = number
+    return "" if meant is None else f", such as {quote(meant)}"
 
 
 def damaged(path: Path, error: ValidationError, stage: str, *member: str) -> UserError:
@@ -152,8 +214,20 @@ def damaged(path: Path, error: ValidationError, stage: str, *member: str) -> Use
 
 def did_you_mean(value: Any, names: Iterable[str]) -> str:
     """Return a question for a word that is close to one of `names`, or nothing."""
-    close = get_close_matches(str(value), list(names), n=1) if isinstance(value, str) else []
-    return f" (did you mean {close[0]}?)" if close else ""
+    known = list(names)
+    if not isinstance(value, str) or value in known:
+        return ""
+    by_lower = {name.lower(): name for name in reversed(known)}
+    habit = HABITS.get(value.lower(), "")
+    close = [habit] if habit in known else get_close_matches(value.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower.get(close[0], close[0])}?)" if close else ""
+
+
+def well_named(value: str) -> str:
+    """Return, in words, a name that is like `value` and is accepted as one; nothing if there is none."""
+    name = re.sub("[^A-Za-z0-9_-]+", "_", value).strip("_")
+    name = f"with_{name}" if name[:1].isdigit() else name
+    return f", such as {name}" if re.fullmatch(NAME, name) else ""
 
 
 def step(key: Any) -> str:

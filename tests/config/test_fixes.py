@@ -189,7 +189,7 @@ def test_fixes_that_set_or_multiply_the_same_are_alternatives(
         ),
         (
             {"set": {"layers.frst.units": 1}},
-            'set.layers.frst.units: "layers.frst.units"; expected a path to a setting; the',
+            'set.layers.frst.units: "layers.frst.units" (did you mean first?); expected a path to a setting; the',
         ),
         ({"set": {"layers.*.unit": 1}}, 'set.layers.*.unit: "layers.*.unit"; expected a path to a setting; the layers'),
         (
@@ -203,7 +203,10 @@ def test_fixes_that_set_or_multiply_the_same_are_alternatives(
         ({"set": {"epochs": 0}}, "set.epochs: 0; expected a number of at least 1"),
         ({"set": {"layers.first.units": 0}}, "set.layers.first.units: 0; expected a whole number of at least 1"),
         ({"set": {"layers.first": {"unit": 3}}}, "set.layers.first.unit: unknown key (did you mean units?); expected"),
-        ({"set": {"optimizer": {"name": "sgd", "lr": 1}}}, "set.optimizer.lr: unknown key; expected one of: clipnorm"),
+        (
+            {"set": {"optimizer": {"name": "sgd", "lr": 1}}},
+            "set.optimizer.lr: unknown key (did you mean learning_rate?); ex",
+        ),
         ({"set": {"inputs": {"scale": 0}}}, "set.inputs.scale: 0; expected a number above 0"),
         ({"multiply": {"loss": 2}}, "multiply.loss: {"),
         (

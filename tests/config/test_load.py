@@ -18,11 +18,13 @@ from stages.config.resolve import planned
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "null; expected a mapping of the keys seeds, "),
+        ("", "empty; expected a mapping of the keys seeds, "),
         ("- 1\n", "[1]; expected a mapping of the keys seeds, "),
         ("seeds: [", "line 1: expected the node content, but found '<stream end>'; expected plain YAML"),
-        ("seeds: [0]\nseeds: [1]\n", 'line 2: found duplicate key "seeds" with value '),
-        ("a: b: c\n", "line 1: mapping values are not allowed here; expected plain YAML"),
+        ("seeds: [0]\nseeds: [1]\n", 'line 2: the key "seeds" stands twice; expected plain YAML'),
+        ("seeds:\n\t- 1\n", "line 2: a tab, where only spaces are allowed; expected plain YAML"),
+        ("seeds: [0]\n", "execution: missing; expected a mapping of the keys backend, workers, scheduler"),
+        ("a: b: c\n", "line 1: a colon in a text without quotes, or wrong indentation; expected plain YAML"),
         ("a: &a [0]\n", 'line 1: the anchor "a"; expected plain YAML'),
         ("a: 1\nb: *a\n", 'line 2: the anchor "a"; expected plain YAML'),
         ("? [a]\n: 1\n", "line 1: a mapping or a list as a key; expected plain YAML"),
@@ -37,6 +39,39 @@ def test_what_is_not_plain_yaml_is_refused_with_its_line(text: str | bytes, expe
         load.validated(load.parsed(text if isinstance(text, bytes) else text.encode()))
     assert str(caught.value).startswith(f"params.yaml: {expected}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("units: 64", "units: [64]", "cases.mnist.as_posted.layers.hidden.units: [64]; expected a whole number"),
+        ("judged_by: test", "judged_by: tests", 'cases.mnist.judged_by: "tests" (did you mean test?); expected '),
+        ("workers: 2", "worker: 2", "execution.worker: unknown key (did you mean workers?); expected one of: "),
+        ("layers.hidden.units: 256", "layers.hiden.units: 256", "cases.mnist.fixes.wider_hidden.set.layers.hiden."),
+        (
+            "fixed: {fixes: [",
+            "fixed: {fixes: [wide, ",
+            'cases.mnist.variants.fixed.fixes: "wide"; expected one of: softm',
+        ),
+        ("{0: 10, 1: 90}", "{0: 10, 11: 90}", "cases.ex4.variants.zeros_10.data.first_of_each_class.11: 11; "),
+        ("of: zeros_10", "of: zero_10", 'cases.ex4.published."10 zeros of 100: 10%".of: "zero_10" (did you mean '),
+        ("seeds: [0, ", "seeds: [zero, ", 'seeds.0: "zero"; expected a whole number'),
+    ],
+)
+def test_a_refusal_names_the_line_and_what_was_meant(tmp_path: Path, before: str, after: str, expected: str) -> None:
+    path, text = tmp_path / "params.yaml", TEXT.replace(before, after, 1)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load.read(path)
+    (number,) = (number for number, line in enumerate(text.splitlines(), start=1) if after in line)
+    assert str(caught.value).startswith(f"{path}: line {number}: {expected}")
+
+
+def test_a_fraction_is_the_number_that_it_stands_for_and_names_have_hyphens_and_underscores() -> None:
+    spelled = TEXT.replace("0.00392156862745098", "1/255")
+    assert load.validated(load.parsed(spelled.encode())) == load.validated(CONTENT)
+    renamed = TEXT.replace("fixed_wider", "lr-0_01")
+    assert "lr-0_01" in load.validated(load.parsed(renamed.encode())).cases["mnist"].variants
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ ADAM = ", ".join(names.described()["optimizers"]["adam"])
 LAYERS = f"{MNIST}.layers"
 RECIPES = "mnist, exercise4, own"
 RATE = "a number above 0, or a schedule: a mapping of name and settings"
+SAMPLE = "{hidden: {units: 64, activation: relu}, output: {units: 10, activation: softmax}}"
+OPTIMIZER = "a name, or a mapping of name and settings, such as {name: adam, learning_rate: 0.001}"
 VARIANT_KEYS = "fixes, set, data, seeds, keras"
 
 
@@ -71,16 +73,17 @@ def test_a_slip_of_the_pen_is_answered_with_the_word_that_was_meant(path: str, m
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        (f"{MNIST}.epochs", "10", '"10"; expected a whole number'),
+        (f"{MNIST}.epochs", "10", '"10"; expected a whole number, such as 10'),
+        (f"{MNIST}.epochs", [10], "[10]; expected a whole number, such as 10"),
         (f"{MNIST}.epochs", True, "true; expected a whole number"),
-        (f"{MNIST}.epochs", 10.0, "10.0; expected a whole number"),
+        (f"{MNIST}.epochs", 10.0, "10.0; expected a whole number, such as 10"),
         (f"{MNIST}.epochs", 0, "0; expected a number of at least 1"),
         (f"{MNIST}.epochs", 10**7, "10000000; expected a number of at most 1000000"),
-        (f"{LAYERS}.hidden.l2", "0", '"0"; expected a number of at least 0'),
+        (f"{LAYERS}.hidden.l2", "0", '"0"; expected a number of at least 0, such as 0'),
         (f"{LAYERS}.hidden.l2", -0.1, "-0.1; expected a number of at least 0"),
         (f"{LAYERS}.hidden.l2", float("inf"), "Infinity; expected a number of at least 0"),
-        (f"{LAYERS}.hidden", 64, "64; expected a mapping of the settings of a layer"),
-        (LAYERS, 64, "64; expected a mapping of names to layers"),
+        (f"{LAYERS}.hidden", 64, "64; expected a mapping of the settings of a layer, such as {units: 64}"),
+        (LAYERS, 64, f"64; expected a mapping of names to layers, such as {SAMPLE}"),
         (LAYERS, {"flat": {"layer": "Flatten"}}, "no Dense layer; expected at least one"),
         (f"{LAYERS}.hidden.units", 0, "0; expected a whole number of at least 1 and at most 16384"),
         (
@@ -90,13 +93,14 @@ def test_a_slip_of_the_pen_is_answered_with_the_word_that_was_meant(path: str, m
         ),
         (f"{LAYERS}.output.units", True, "true; expected a whole number of at least 1 and at most 16384"),
         (f"{MNIST}.inputs", "scaled", '"scaled"; expected one of: raw, standardized, or {scale: factor}'),
-        (f"{MNIST}.targets", 1, "1; expected one of: raw, integer, one_hot, standardized, or {scale: factor}"),
+        (f"{MNIST}.targets", 1, "1; expected one of: raw, integer, one_hot, standardized, or {scale: 1}"),
         (f"{MNIST}.class_weight", {0: -1}, '{"0": -1.0}; expected weights of at least 0, by class'),
         (f"{MNIST}.shuffle", 1, "1; expected one of: true, false, batches, or {buffer: examples}"),
-        (f"{MNIST}.early_stopping", 3, "3; expected null, or a mapping of settings"),
+        (f"{MNIST}.early_stopping", 3, "3; expected null, or a mapping of settings, such as {patience: 5}"),
         ("cases.mnist.keras", [], "[]; expected 1 or more entries"),
-        ("cases.mnist.keras.0", 2.2, "2.2; expected '2.2' or '3'"),
-        (f"{MNIST}.optimizer", 5, "5; expected a name, or a mapping of name and settings"),
+        ("cases.mnist.keras.0", 2.2, "2.2; expected '2.2' or '3', such as \"2.2\""),
+        ("cases.mnist.keras", 2.2, '2.2; expected a list, such as ["2.2"]'),
+        (f"{MNIST}.optimizer", 5, f"5; expected {OPTIMIZER}"),
         (f"{MNIST}.optimizer.learning_rate", 0, f"0; expected {RATE}"),
         (f"{MNIST}.optimizer.learning_rate", float("nan"), f"NaN; expected {RATE}"),
         ("cases.mnist.task", "binary", '"binary"; expected multiclass with the recipe mnist'),
@@ -107,9 +111,11 @@ def test_a_slip_of_the_pen_is_answered_with_the_word_that_was_meant(path: str, m
         ),
         ("cases.ex4.judged_by", "validation", '"validation"; expected one of: train, test'),
         ("cases", {}, "{}; expected 1 or more entries"),
-        ("cases.bad name", CONTENT["cases"]["ex4"], f'"bad name"; expected {NAME}'),
-        ("cases.x; rm -r *", CONTENT["cases"]["ex4"], f'"x; rm -r *"; expected {NAME}'),
-        ("cases.mnist.title", 5, "5; expected text"),
+        ("cases.bad name", CONTENT["cases"]["ex4"], f'"bad name"; expected {NAME}, such as bad_name'),
+        ("cases.mnist.variants.lr-0:01", {}, f'"lr-0:01"; expected {NAME}, such as lr-0_01'),
+        ("cases.mnist.variants.2_layers", {}, f'"2_layers"; expected {NAME}, such as with_2_layers'),
+        ("cases.x; rm -r *", CONTENT["cases"]["ex4"], f'"x; rm -r *"; expected {NAME}, such as x_rm_-r'),
+        ("cases.mnist.title", 5, '5; expected text, such as "5"'),
         ("cases.mnist.title", "a\nb", f'"a\\nb"; expected {ONE_LINE}'),
         ("cases.mnist.title", "\u202eb", f'"\\u202eb"; expected {ONE_LINE}'),
         ("cases.mnist.title", "x" * 401, f'"{"x" * 76}...; expected text of at most 400 characters'),
@@ -135,9 +141,9 @@ def test_a_slip_of_the_pen_is_answered_with_the_word_that_was_meant(path: str, m
             5,
             "5; expected a mapping whose model is one of: LogisticRegression, Ridge, Floor",
         ),
-        ("cases.mnist.baselines.logistic_regression.one_vs_all", 1, "1; expected true or false"),
+        ("cases.mnist.baselines.logistic_regression.one_vs_all", 1, "1; expected true or false, such as true"),
         ("cases.ex4.baselines.NaN", BASELINE, '"NaN"; expected another name: readers of CSV do not take NaN for text'),
-        (f"{FIXED}.fixes", "scaled_inputs", '"scaled_inputs"; expected a list'),
+        (f"{FIXED}.fixes", "scaled_inputs", '"scaled_inputs"; expected a list, such as ["scaled_inputs"]'),
         (f"{ZEROS}.10", 5, "10; expected a digit from 0 to 9"),
         (f"{ZEROS}.0", 0, "0; expected a number of at least 1"),
         (f"{ZEROS}.1", 501, "501; expected at most data.examples_per_class, 500"),
@@ -166,7 +172,7 @@ def test_a_wrong_value_is_refused_with_its_path_and_what_is_expected(path: str, 
         ("cases.mnist.data", "a mapping whose recipe is one of: mnist, exercise4, own"),
         (MNIST, f"a mapping of the keys {KEYS}"),
         (f"{LAYERS}.hidden.units", "a whole number of at least 1 and at most 16384"),
-        (f"{MNIST}.optimizer", "a name, or a mapping of name and settings"),
+        (f"{MNIST}.optimizer", OPTIMIZER),
         (f"{MNIST}.optimizer.name", f"one of: {', '.join(names.described()['optimizers'])}"),
         ("cases.mnist.baselines.logistic_regression.model", "one of: LogisticRegression, Ridge, Floor"),
         ("execution.workers", "a whole number with backend loky"),
@@ -216,7 +222,7 @@ OWN = {"file": "data/own/heart.csv", "target": "disease", "test_split": 0.2}
         ({"given": ["test"]}, '.given: ["test"]; expected none for a table: only an NPZ file has splits'),
         ({"validation_split": 0.9}, ".test_split: validation_split and test_split; expected less than 1 together"),
         ({"drop": ["disease"]}, ': "disease"; expected each column in one of target, drop and sample_weight'),
-        ({"names": "hidden"}, ".names: \"hidden\"; expected 'show' or 'hide'"),
+        ({"names": "hidden"}, ".names: \"hidden\" (did you mean hide?); expected 'show' or 'hide'"),
         ({"targets": "x"}, ".targets: unknown key (did you mean target?); expected one of: recipe, file, target, "),
         ({"test_split": 1}, ".test_split: 1; expected a number of at most 0.999"),
         (
@@ -312,7 +318,10 @@ def test_a_variant_may_share_some_seeds_with_as_posted_and_a_subset_none() -> No
     ],
 )
 def test_a_published_number_without_a_measured_one_is_refused(path: str, value: Any, expected: str) -> None:
-    assert refusal(changed(f"cases.{path}", value)).startswith(f"cases.{path}: {expected}")
+    case, _, index, key = path.split(".")
+    claim = CONTENT["cases"][case]["published"][int(index)]["claim"]
+    message = refusal(changed(f"cases.{path}", value))
+    assert message.startswith(f'cases.{case}.published."{claim}".{key}: {expected}')
 
 
 def test_cases_must_be_the_last_key() -> None:

@@ -167,6 +167,15 @@ def test_a_file_that_would_exhaust_the_machine_is_refused_at_once(tmp_path: Path
     assert expected in (refusal(load.read, path) or "")
 
 
+def test_ten_thousand_variants_are_refused_in_two_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    variants = "    variants:\n" + "".join(f"      v{number}: {{}}\n" for number in range(10_000))
+    path.write_text(TEXT.replace("    variants:\n", variants, 1), encoding="utf-8")
+    start = time.process_time()
+    assert (refusal(load.read, path) or "").endswith(": cases.mnist.variants: 10005 entries; expected at most 200")
+    assert time.process_time() - start < 2
+
+
 def test_a_case_of_the_largest_accepted_size_is_planned_in_time() -> None:
     content = copy.deepcopy(CONTENT)
     case = content["cases"]["mnist"]
