@@ -1,8 +1,10 @@
 """After an edit `dvc repro` trains the runs that the edit touches, and no others."""
 
+import re
 from pathlib import Path
 
 import pytest
+from documented import line
 from project import Project, copy_of
 
 from pipeline.test_end_to_end import ran
@@ -63,6 +65,8 @@ def test_an_edit_of_a_fix_trains_the_runs_that_contain_it(project: Project) -> N
     content = project.read_params()
     content["cases"]["ex4"]["fixes"]["adam"]["set"]["optimizer"]["learning_rate"] = 0.002
     project.write_params(content)
+    said = " ".join(project.succeed(*line("docs/editing.md", "python -m stages preview")).split())
+    assert re.search(r" ex4 2 5 2 about \d+ \w+ ex4 trains, with seeds 0, 1: adam ", said)
     trained, _ = newly_trained(project, "train@ex4")
     assert trained == [(point(project), 0), (point(project), 1)]
     assert before != point(project)
@@ -78,14 +82,14 @@ def test_a_new_seed_trains_itself_and_an_old_one_is_removed(project: Project) ->
 def test_a_new_name_trains_nothing_and_an_old_name_leaves_nothing(project: Project) -> None:
     content = project.read_params()
     variants = content["cases"]["ex4"]["variants"]
-    variants["with_adam"] = {"fixes": ["adam"]}
+    variants["lr-0_01"] = {"fixes": ["adam"]}
     del variants["diverged"]
     project.write_params(content)
     assert newly_trained(project)[0] == []
-    assert {path.name for path in (project.folder / "runs/ex4").iterdir()} == {"as_posted", "with_adam", "zeros_10"}
+    assert {path.name for path in (project.folder / "runs/ex4").iterdir()} == {"as_posted", "lr-0_01", "zeros_10"}
     outs = project.contents("configs", "reports", "runs", "baselines")
     assert not [path for path in outs if "diverged" in path]
-    assert "reports/metrics/ex4/with_adam.json" in outs
+    assert "reports/metrics/ex4/lr-0_01.json" in outs
 
 
 def test_an_edit_that_is_taken_back_needs_no_training(project: Project) -> None:

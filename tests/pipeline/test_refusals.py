@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from documented import line
 from project import OUTS, Project, copy_of
 
 from stages.base import files
@@ -145,7 +146,7 @@ def test_a_folder_without_room_or_leave_to_write_is_told_in_one_line(project: Pr
 def test_a_folder_in_the_place_of_a_file_and_the_other_way_round_are_told_in_one_line(project: Project) -> None:
     (project.folder / "configs/ex4/case.json").unlink()
     (project.folder / "configs/ex4/case.json").mkdir()
-    ended = project.stage("plan")
+    ended = project.run(*line("docs/editing.md", "python -m stages plan"))
     assert ended.returncode == 1
     assert ended.stderr == "error: configs/ex4/case.json: Is a directory; mend that, then run `dvc repro` again\n"
     shutil.rmtree(project.folder / "configs")
