@@ -1,4 +1,4 @@
-"""The runs and baselines of a case -> reports/: its result, and small files for DVC's metrics and plots."""
+"""The runs and baselines of a case -> its result in reports/, and small files for DVC's metrics and plots."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -83,18 +83,14 @@ def read_baselines(case: str) -> dict[str, tuple[Baseline, dict[str, Any]]]:
 
 
 def metrics(result: VariantResult | BaselineResult, score: str) -> dict[str, float | None]:
-    """Return the means of a variant or baseline, which `dvc metrics show` prints in one row."""
-    shown = scores.compared(result.scores)
-    row = {f"{split}_{score}": result.scores[split].mean for split in shown}
-    row |= {
-        f"{split}_{name}": figure.mean
-        for split in shown
-        for name, figure in result.measures[split].items()
-        if name != score
-    }
+    """Return the mean scores and gains of a variant or baseline, which `dvc metrics show` prints in one row.
+
+    Losses and other measures are in the result. With them, the row would be wider than a terminal.
+    """
+    row = {f"{split}_{score}": result.scores[split].mean for split in scores.compared(result.scores)}
     if isinstance(result, VariantResult):
         row |= {"gain" if split == "test" else f"{split}_gain": gain.mean for split, gain in result.gain.items()}
-    return row | {f"{split}_loss": result.losses[split].mean for split in shown}
+    return row
 
 
 def effects_table(effects: dict[str, dict[str, Effects]]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 A stage of a case depends on the one file that it reads, so an edit of params.yaml reruns the stages that it touches.
 """
 
+import re
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -24,6 +25,8 @@ OF_CASES = (
 OF_ALL = (files.CASES, files.RECIPES)
 
 HINT = "To see what an edit will train, run `python -m stages preview`, which writes nothing."
+# Write dvc.lock anew, because DVC keeps the stages of a case that is gone.
+NEW_LOCK = "dvc repro && rm dvc.lock && dvc commit --force"
 
 
 def contents(params: Params) -> dict[Path, Any]:
@@ -46,8 +49,13 @@ def prune(cases: Collection[str]) -> None:
                 path.unlink()
 
 
+def orphans(lock: str, cases: Collection[str]) -> list[str]:
+    """Return the stages in the text of dvc.lock that are of none of `cases`."""
+    return [stage for stage, case in re.findall(r"^  ([a-z]+@([\w-]+)):$", lock, re.MULTILINE) if case not in cases]
+
+
 def main() -> None:
-    """Write the files of every case, and remove what params.yaml no longer names.
+    """Write the files of every case, and remove or name what params.yaml no longer names.
 
     Raises
     ------
@@ -69,4 +77,6 @@ def main() -> None:
         len(case.conditions_of(variant)) for case in params.cases.values() for variant in case.all_variants().values()
     )
     console.wrote(files.CONFIGS, cases=len(params.cases), variants=variants, points=points)
+    if files.LOCK.is_file() and (stages := orphans(files.read_bytes(files.LOCK).decode(), params.cases)):
+        console.say(f"{files.LOCK}: still has {', '.join(stages)}; to remove them, run: {NEW_LOCK}")
     console.say(HINT)

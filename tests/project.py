@@ -21,8 +21,8 @@ from stages.base import processor
 from stages.data import mnist
 
 ROOT = Path(__file__).parents[1]
-CONFIGURED = ("dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "requirements.lock")
-OUTS = ("baselines", "configs", "data", "reports", "runs")
+CONFIGURED = ("dvc.yaml", ".gitattributes", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "requirements.lock")
+OUTS = ("baselines", "configs", "data", "metrics", "reports", "runs")
 # The one fix and condition that each case keeps, and its variants.
 FIXES = {"mnist": "softmax_output", "ex4": "adam"}
 CONDITIONS = {"mnist": "2.2", "ex4": "3"}

@@ -79,7 +79,7 @@ OUTS = (
     "baselines/{}/a.npz",
     "data/prepared/{}.npz",
     "reports/results/{}.json",
-    "reports/metrics/{}/fixed.json",
+    "metrics/{}/fixed.json",
     "reports/curves/{}.csv",
     "reports/confusion/{}/fixed.csv",
     "reports/effects/{}.csv",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # Importing pandas takes 0.4 s, and most stages read no table
     import pandas as pd
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
 CONFIGS = Path("configs")
 CASES = CONFIGS / "cases.json"
 RECIPES = CONFIGS / "recipes.json"
@@ -32,8 +33,10 @@ BASELINES = Path("baselines")
 REPORTS = Path("reports")
 PAGE = REPORTS / "index.html"
 FIGURE = REPORTS / "figure.svg"
-RESULTS, METRICS, CURVES, CONFUSION, EFFECTS, PICTURES = (
-    REPORTS / name for name in ("results", "metrics", "curves", "confusion", "effects", "pictures")
+# Not in reports/, because the columns of `dvc exp show` begin with this path.
+METRICS = Path("metrics")
+RESULTS, CURVES, CONFUSION, EFFECTS, PICTURES = (
+    REPORTS / name for name in ("results", "curves", "confusion", "effects", "pictures")
 )
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)

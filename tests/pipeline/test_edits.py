@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from documented import line
-from project import Project, copy_of
+from project import OUTS, Project, copy_of
 
 from pipeline.test_end_to_end import ran
 
@@ -87,9 +87,9 @@ def test_a_new_name_trains_nothing_and_an_old_name_leaves_nothing(project: Proje
     project.write_params(content)
     assert newly_trained(project)[0] == []
     assert {path.name for path in (project.folder / "runs/ex4").iterdir()} == {"as_posted", "lr-0_01", "zeros_10"}
-    outs = project.contents("configs", "reports", "runs", "baselines")
+    outs = project.contents(*OUTS)
     assert not [path for path in outs if "diverged" in path]
-    assert "reports/metrics/ex4/lr-0_01.json" in outs
+    assert "metrics/ex4/lr-0_01.json" in outs
 
 
 def test_an_edit_that_is_taken_back_needs_no_training(project: Project) -> None:

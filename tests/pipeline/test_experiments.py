@@ -87,7 +87,7 @@ def test_an_applied_experiment_can_be_compared_and_gives_the_champion(project: P
     before = len(tracked(project))
     project.succeed(*line("docs/sharing.md", "dvc exp apply", {"NAME": longer}))
     try:
-        assert "reports/metrics/ex4/as_posted.json" in project.succeed(*line("README.md", "dvc metrics diff"))
+        assert "metrics/ex4/as_posted.json" in project.succeed(*line("README.md", "dvc metrics diff"))
         assert "cases.ex4.as_posted.epochs" in project.succeed(*line("README.md", "dvc params diff"))
         project.succeed(*line("README.md", "dvc plots diff"))
         page = (project.folder / "dvc_plots/index.html").read_text(encoding="utf-8")

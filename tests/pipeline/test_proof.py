@@ -13,7 +13,7 @@ from stages.base import files
 
 RUN = "runs/ex4/as_posted/seed_0.npz"
 RESULT = "reports/results/ex4.json"
-METRICS = "reports/metrics/ex4/as_posted.json"
+METRICS = "metrics/ex4/as_posted.json"
 
 
 def falsify_run(project: Project) -> None:
