@@ -6,14 +6,11 @@ python -m stages answer my_case
 import argparse
 from collections.abc import Iterator
 from contextlib import chdir
-from pathlib import Path
 
 from stages.analysis import results
 from stages.analysis.results import CaseResult
 from stages.base import console, files
 from stages.base.errors import UserError
-from stages.config import load
-from stages.config.strict import did_you_mean
 from stages.page.answer_view import Answer, answer_view, change_text, score_text, today_first
 from stages.recording import folder as folders
 
@@ -36,7 +33,7 @@ def main(*arguments: str) -> None:
         If the case is unknown or not measured yet.
     """
     options = parser().parse_args(arguments)
-    with chdir(folder_of(options.folder, options.name)):
+    with chdir(folders.of_case(options.name, options.folder)):
         if not files.result_path(options.name).is_file():
             raise UserError(f"{files.result_path(options.name)} is missing; run dvc repro")
         result = results.read(options.name)
@@ -45,26 +42,6 @@ def main(*arguments: str) -> None:
         print(answer.repaired or answer.posted, end="")
     else:
         show(result, answer)
-
-
-def folder_of(folder: str | None, case: str) -> Path:
-    """Return the folder whose params.yaml has `case`: `folder`, or this one, or that of own cases.
-
-    Raises
-    ------
-    UserError
-        If none has it.
-    """
-    here, known = Path.cwd(), list[str]()
-    for place in [Path(folder)] if folder else dict.fromkeys((here, folders.chosen(None))):
-        if folder or (place / files.PARAMS).is_file():
-            cases = load.read(place / files.PARAMS).cases
-            if case in cases:
-                return place
-            known += cases
-    if not known:
-        raise UserError(f"{files.PARAMS} is missing; run in the folder that holds it, or name it by --folder")
-    raise UserError(f"no case {case}{did_you_mean(case, known)}; expected one of: {', '.join(dict.fromkeys(known))}")
 
 
 def show(result: CaseResult, answer: Answer) -> None:

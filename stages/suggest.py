@@ -6,11 +6,8 @@ The case is one of the current folder, of `mine/`, or of the clone. It is traine
 """
 
 import argparse
-from pathlib import Path
 
 from stages.base import console, files
-from stages.base.errors import UserError
-from stages.config import load
 from stages.recording import folder as folders
 from stages.recording import suggested
 
@@ -24,26 +21,6 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def folder_of(name: str, folder: str | None) -> Path:
-    """Return the folder whose params.yaml has the case `name`: `folder`, or the current one, `mine/`, or the clone.
-
-    Raises
-    ------
-    UserError
-        If none has it.
-    """
-    places = [Path(folder).absolute()] if folder else [folders.chosen(None), Path.cwd(), folders.CLONE]
-    cases: list[str] = []
-    for place in dict.fromkeys(places):
-        if (place / files.PARAMS).is_file():
-            found = load.read(place / files.PARAMS).cases
-            if name in found:
-                return place
-            cases += [case for case in found if case not in cases]
-    looked = " and ".join(folders.shortest(place / files.PARAMS) for place in dict.fromkeys(places))
-    raise UserError(f"{looked}: no case {name}; expected one of: {', '.join(cases) or 'none is there yet'}")
-
-
 def main(*arguments: str) -> None:
     """Write fixes for a case, and print them.
 
@@ -53,7 +30,7 @@ def main(*arguments: str) -> None:
         If there is no such case, or its data cannot be read. Nothing is written then.
     """
     options = parser().parse_args(arguments)
-    folder = folder_of(options.name, options.folder)
+    folder = folders.of_case(options.name, options.folder)
     found = suggested.add(folder, options.name, training=not options.no_training)
     suggested.show(options.name, found)
     path = folders.shortest(folder / files.PARAMS)

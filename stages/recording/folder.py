@@ -21,7 +21,7 @@ from stages.base import files
 from stages.base.errors import UserError
 from stages.config import load
 from stages.config.schema import Case, Name
-from stages.config.strict import first_refusal
+from stages.config.strict import did_you_mean, first_refusal
 from stages.data import own
 from stages.recording import block
 
@@ -44,6 +44,26 @@ def chosen(folder: str | None) -> Path:
         return Path(folder).absolute()
     here = Path.cwd()
     return here if (here / "dvc.yaml").is_symlink() else CLONE / "mine"
+
+
+def of_case(name: str, folder: str | None) -> Path:
+    """Return the folder whose params.yaml has the case `name`: `folder`, or this one, that of own cases, or the clone.
+
+    Raises
+    ------
+    UserError
+        If none has it.
+    """
+    places = [Path(folder).absolute()] if folder else [Path.cwd(), chosen(None), CLONE]
+    cases: list[str] = []
+    for place in dict.fromkeys(places):
+        if folder or (place / files.PARAMS).is_file():
+            found = load.read(place / files.PARAMS).cases
+            if name in found:
+                return place
+            cases += found
+    known = ", ".join(dict.fromkeys(cases)) or "none is there yet"
+    raise UserError(f"no case {name}{did_you_mean(name, cases)}; expected one of: {known}")
 
 
 def check_name(folder: Path, name: str, *, replace: bool) -> None:

@@ -95,5 +95,5 @@ def test_what_keras_refuses_is_said_and_gets_suggestions(folder: Path, capsys: p
 
 
 def test_a_case_that_is_nowhere_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"params.yaml: no case tumor; expected one of: .*tumors, other"):
+    with pytest.raises(UserError, match=r"no case tumor \(did you mean tumors\?\); expected one of: .*tumors, other"):
         suggest.main("--no-training", "--folder", str(folder), "tumor")
