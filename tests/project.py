@@ -21,7 +21,10 @@ from stages.base import processor
 from stages.data import mnist
 
 ROOT = Path(__file__).parents[1]
-CONFIGURED = ("dvc.yaml", ".gitattributes", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "requirements.lock")
+CONFIGURED = (
+    *("dvc.yaml", "requirements.lock"),
+    *(".gitattributes", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"),
+)
 OUTS = ("baselines", "configs", "data", "metrics", "reports", "runs")
 # The one fix and condition that each case keeps, and its variants.
 FIXES = {"mnist": "softmax_output", "ex4": "adam"}
