@@ -167,6 +167,7 @@ def repairs_of(
     found = []
     for fixes in effects.smallest_sets if threshold is not None else ():
         figure = intervals.figure(rows[fixes])
+        gain = intervals.figure({seed: score - rows[()][seed] for seed, score in rows[fixes].items()})
         without = {fix: rows.get(tuple(other for other in fixes if other != fix), {}) for fix in fixes}
         worth = {
             fix: intervals.bootstrap([rows[fixes][seed] - score for seed, score in of_seeds.items()], 0)
@@ -174,7 +175,8 @@ def repairs_of(
             if of_seeds
         }
         made: dict[str, Any] = {"fixes": fixes, "seeds": tuple(rows[fixes]), "threshold": threshold, "worth": worth}
-        made |= {"scores": dict.fromkeys(("train", "test"), figure), "gain": {}, "repaired": 1.0}
+        made |= {"scores": dict.fromkeys(("train", "test"), figure), "repaired": 1.0}
+        made["gain"] = dict.fromkeys(("train", "test"), gain)
         found.append(RepairResult(**made, network=dict(network)))
     return tuple(found)
 
