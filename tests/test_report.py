@@ -26,7 +26,8 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 HEIGHT = 844
 # A phone's screens that the committed page may be long.
 MOST_SCREENS = 14
-# Parts of the page whose content is wider than their place, and charts whose titles cover labels of an axis.
+# Parts of the page whose content is wider than their place, charts whose titles cover labels of an axis, and scales
+# whose labels cover each other.
 CUT = """
     return [...document.querySelectorAll("main *")].filter((part) => !part.closest(".scroll, svg, .sr")
         && part.clientWidth && part.scrollWidth > part.clientWidth + 1
@@ -40,6 +41,13 @@ COVERED = """
             boxes(chart, ".role-axis-label text").some((b) =>
                 a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)))
         .map((chart) => chart.id);
+"""
+CROWDED = """
+    const boxes = (scale) => [...scale.children].filter((label) => getComputedStyle(label).visibility === "visible")
+        .map((label) => label.getBoundingClientRect());
+    return [...document.querySelectorAll(".scale")].filter((scale) =>
+        boxes(scale).some((box, place, all) => place && box.left < all[place - 1].right))
+        .map((scale) => scale.outerHTML);
 """
 UNFOLD = "for (const details of document.querySelectorAll('details')) details.open = true"
 BASELINES = (made_up.baseline("logistic", 0.8), made_up.baseline("floor", 0.2))
@@ -160,6 +168,7 @@ def test_the_page_draws_everything_without_an_error_a_request_a_horizontal_scrol
     assert browser.execute_script("return document.documentElement.scrollWidth") <= WIDTHS[width]
     assert browser.execute_script(CUT) == []
     assert browser.execute_script(COVERED) == []
+    assert browser.execute_script(CROWDED) == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [("desktop", "light"), ("phone", "dark")])

@@ -19,20 +19,19 @@ def pictures(runs: Mapping[str, Run], data: Prepared) -> dict[str, np.ndarray]:
 
     ``misread`` uint8 [n, side, side]: the test examples that are predicted wrong with the highest confidence, with
     their ``label``, ``answer`` and ``confidence`` [n]. ``units`` uint8 [units, side, side]: the weights into the first
-    layer, with one scale for all variants; 128 is zero. ``largest_weight``: a number.
+    layer; 128 is zero. ``largest_weight``: a number.
     """
-    kernels = {name: run.weights[f"{first_layer(run)}.kernel"] for name, run in runs.items()}
-    limit = strongest(kernels)
     arrays: dict[str, np.ndarray] = {}
     for name, run in runs.items():
         assert run.confidence is not None
+        kernel = run.weights[f"{first_layer(run)}.kernel"]
         rows = misread(data.y["test"], run.predicted["test"], run.confidence)
         arrays[f"{name}.misread"] = data.images(shades(data.x["test"][rows]))
         arrays[f"{name}.label"] = data.y["test"][rows]
         arrays[f"{name}.answer"] = run.predicted["test"][rows]
         arrays[f"{name}.confidence"] = run.confidence[rows]
-        arrays[f"{name}.units"] = data.images(unit_shades(kernels[name], limit))
-        arrays[f"{name}.largest_weight"] = np.abs(kernels[name]).max()
+        arrays[f"{name}.units"] = data.images(unit_shades(kernel, strongest(kernel)))
+        arrays[f"{name}.largest_weight"] = np.abs(kernel).max()
     return arrays
 
 
@@ -58,10 +57,9 @@ def shades(examples: np.ndarray) -> np.ndarray:
     return rounded
 
 
-def strongest(kernels: Mapping[str, np.ndarray]) -> float:
+def strongest(kernel: np.ndarray) -> float:
     """Return the size of weight that the strongest shade stands for, never zero."""
-    sizes = np.abs(np.concatenate([kernel.ravel() for kernel in kernels.values()]))
-    sizes = sizes[np.isfinite(sizes)]
+    sizes = np.abs(kernel[np.isfinite(kernel)])
     return float(np.quantile(sizes, STRONGEST_QUANTILE, method="lower")) if sizes.any() else 1.0
 
 
