@@ -95,5 +95,6 @@ def tracked(result: CaseResult, keras: str) -> dict[str, bytes]:
         lines += [f"  {fix.name}: {change_text(result, fix.worth)}. {fix.why}" for fix in answer.fixes]
     lines += ["", f"Trained were {answer.tried}.", *answer.otherwise, *answer.misleading, *answer.warnings]
     texts = {"answer.txt": "\n".join(lines), "as_posted.py": answer.posted.rstrip()}
-    texts |= {"repair.diff": "\n".join(answer.diff), "repaired.py": answer.repaired.rstrip()} if answer.after else {}
+    if answer.after:
+        texts |= {"repair_diff.txt": "\n".join(answer.diff), "repaired.py": answer.repaired.rstrip()}
     return {path: f"{text}\n".encode() for path, text in texts.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stages.analysis.results import CaseResult, Effects, RepairResult
-from stages.tracking.content import DESCRIPTION, Content, MaybeMetric, finite, question
+from stages.tracking.content import DESCRIPTION, Content, MaybeMetric, finite, question, rounded
 
 # Characters of a line in MLflow's preview of a text, beside its assistant.
 WIDTH = 65
@@ -58,7 +58,10 @@ def fixes_content(result: CaseResult, keras: str, pictures: Mapping[str, bytes])
 
 def _wrapped(text: str) -> str:
     """Return `text` with lines that MLflow's preview shows whole."""
-    lines = [textwrap.wrap(line, WIDTH, subsequent_indent="    ") or [""] for line in text.splitlines()]
+    lines = [
+        textwrap.wrap(line, WIDTH, subsequent_indent="    " if line.startswith(" ") else "") or [""]
+        for line in text.splitlines()
+    ]
     return "".join(f"{line}\n" for wrapped in lines for line in wrapped)
 
 
@@ -149,6 +152,6 @@ def _tried(result: CaseResult, keras: str) -> str:
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows with equal keys as columns."""
-    listed = list(rows)
+    """Return rows with equal keys as columns, numbers with six digits."""
+    listed = [{name: rounded(each) if isinstance(each, float) else each for name, each in row.items()} for row in rows]
     return {name: [row[name] for row in listed] for name in listed[0]}

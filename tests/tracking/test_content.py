@@ -156,7 +156,7 @@ def test_the_run_of_a_search_has_its_answer_its_points_its_repairs_and_what_each
     answer = shown.artifacts["answer.txt"].decode().splitlines()
     assert shown.tags[content.DESCRIPTION].startswith(answer[0])
     assert any(line.startswith("  adam: 54.5 points") for line in answer)
-    assert '+     keras.layers.Dense(10, activation="softmax"),' in shown.artifacts["repair.diff"].decode()
+    assert '+     keras.layers.Dense(10, activation="softmax"),' in shown.artifacts["repair_diff.txt"].decode()
     compile(shown.artifacts["repaired.py"], "repaired.py", "exec")
 
 
@@ -165,7 +165,7 @@ def test_the_run_of_a_search_without_a_repair_says_so() -> None:
     shown = fixes.fixes_content(case, "3", repairs.tracked(case, "3"))
     assert "Sets that repair the network on test: none." in shown.tags[content.DESCRIPTION]
     assert "repairs.json" not in shown.tables
-    assert "repair.diff" not in shown.artifacts
+    assert "repair_diff.txt" not in shown.artifacts
 
 
 def test_the_symptoms_of_a_variant_are_metrics_by_moment_and_layer_and_what_a_layer_cannot_have_is_left_out() -> None:

@@ -417,6 +417,6 @@ def test_figures_and_tables_are_artifacts(template: Path, monkeypatch: pytest.Mo
     found = {name: {path.name for path in folder.glob("*")} for name, folder in folders.items()}
     assert found["fixed"] == {"confusion.png", "learning_curves.png"}
     tables = {"points.json", "effects.json", "repairs.json", "remarks.json", "published.json"}
-    answer = {"answer.txt", "repair.diff", "as_posted.py", "repaired.py"}
+    answer = {"answer.txt", "repair_diff.txt", "as_posted.py", "repaired.py"}
     assert found["case table"] == {"greedy_path.svg", "shapley.png"} | tables | answer
     assert (folders["fixed"] / "confusion.png").read_bytes().startswith(b"\x89PNG")
