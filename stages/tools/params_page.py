@@ -20,7 +20,7 @@ START = """\
 # The keys of params.yaml
 
 Every key of `params.yaml` with its type, its default and an example. A key that you leave out has its default. If the
-default is `none`, the key does nothing unless you write it. The column *Keras* has the code for Keras 3 that says the
+default is none, the key does nothing unless you write it. The column *Keras* has the code for Keras 3 that says the
 same as the example, without its modules. Names of Keras below a key are those that have the key. `<case>` and other
 words in angle brackets are names that you choose.
 
