@@ -44,6 +44,18 @@ def test_with_nothing_edited_only_track_looks_at_its_store(project: Project) -> 
     assert project.git_status() == ""
 
 
+def test_stages_of_a_case_that_is_gone_are_named_with_the_command_that_removes_them(project: Project) -> None:
+    path = project.folder / "dvc.lock"
+    lock = path.read_text(encoding="utf-8")
+    path.write_text(lock.replace("  train@ex4:\n", "  train@gone:\n    cmd: none\n  train@ex4:\n"), encoding="utf-8")
+    project.write_params(project.read_params() | {"execution": {"backend": "loky", "workers": 1}})
+    command = line("docs/sharing.md", "dvc repro && rm")
+    assert f"dvc.lock: still has train@gone; to remove them, run: {command[-1]}\n" in project.dvc("repro", "plan")
+    project.succeed(*command)
+    first_names, names = (re.findall(r"^  \S+:$", text, re.M) for text in (lock, path.read_text(encoding="utf-8")))
+    assert names == first_names
+
+
 def test_what_decides_no_result_trains_nothing(project: Project) -> None:
     project.write_params(project.read_params() | {"execution": {"backend": "loky", "workers": 1}})
     path = project.folder / "params.yaml"
@@ -92,13 +104,49 @@ def test_a_new_name_trains_nothing_and_an_old_name_leaves_nothing(project: Proje
     assert "metrics/ex4/lr-0_01.json" in outs
 
 
-def test_an_edit_that_is_taken_back_needs_no_training(project: Project) -> None:
-    edited = project.read_params()
-    edited["cases"]["ex4"]["as_posted"]["epochs"] = 3
-    project.write_params(edited)
-    assert newly_trained(project, "train@ex4")[0]
-    project.succeed("git", "checkout", "--quiet", ".")
-    project.dvc("checkout")
-    trained, output = newly_trained(project)
-    assert (trained, ran(output)) == ([], set())
+def test_an_edit_is_taken_back_brought_again_committed_and_merged_by_the_documented_commands(project: Project) -> None:
+    for name in ("name", "email"):
+        project.succeed("git", "config", f"user.{name}", "a")
+    project.succeed("git", "branch", "--move", "main")
+    project.succeed("git", "switch", "--quiet", "--create", "theirs")
+    before, content = project.contents(*OUTS), project.read_params()
+    content["cases"]["ex4"]["variants"]["longer"] = {"set": {"epochs": 3}}
+    project.write_params(content)
+    longer, _ = newly_trained(project)
+    assert longer == [("longer", 0), ("longer", 1)]
+    edited = project.contents(*OUTS)
+
+    project.succeed(*line("docs/sharing.md", "git stash push"))
+    assert (project.git_status(), project.contents(*OUTS)) == ("", before)
+    assert "longer" not in project.dvc("metrics", "show")
+    project.succeed(*line("docs/sharing.md", "git stash pop"))
+    assert project.contents(*OUTS) == edited
+    assert ran(newly_trained(project)[1]) == set()
+
+    project.succeed(*line("docs/sharing.md", "git add params.yaml dvc.lock metrics reports"))
+    assert not [path for path in project.succeed("git", "diff", "--staged", "--name-only").split() if ".csv" in path]
+    project.succeed(*line("docs/sharing.md", 'git commit --message "Train longer"'))
     assert project.git_status() == ""
+    project.succeed(*line("docs/sharing.md", "git switch", {"BRANCH": "main"}))
+    assert project.contents(*OUTS) == before
+    content = project.read_params()
+    content["cases"]["ex4"]["title"] = "Another title"
+    project.write_params(content)
+    assert newly_trained(project)[0] == []
+    project.succeed("git", "commit", "--quiet", "--all", "--message=Another title")
+
+    merge = project.run(*line("docs/sharing.md", "git merge", {"BRANCH": "theirs"}))
+    conflicts = project.succeed("git", "diff", "--name-only", "--diff-filter=U").split()
+    assert merge.returncode == 1
+    assert conflicts == ["dvc.lock", "reports/index.html", "reports/results/ex4.json"]
+    assert not [path for path in conflicts if b"<<<<<<<" in (project.folder / path).read_bytes()]
+    assert newly_trained(project)[0] == longer
+    project.succeed(*line("docs/sharing.md", "git add params.yaml dvc.lock metrics reports && git commit"))
+    assert project.git_status() == ""
+    assert "metrics/ex4/longer.json" in project.contents("metrics")
+    assert "Another title" in (project.folder / "reports/results/ex4.json").read_text(encoding="utf-8")
+
+    project.succeed("git", "switch", "--quiet", "theirs")
+    project.succeed(*line("docs/sharing.md", "git revert"), GIT_EDITOR="true")
+    assert project.contents(*OUTS) == before
+    assert (ran(newly_trained(project)[1]), project.git_status()) == (set(), "")
