@@ -32,10 +32,16 @@ def edit_fix(params: Any, rate: float) -> None:
     params["cases"]["ex4"]["fixes"]["adam"]["set"] = {"optimizer": {"name": "adam", "learning_rate": rate}}
 
 
+def edit_as_posted(params: Any, rate: float) -> None:
+    """Set the learning rate of ex4 as posted; the runs that keep the posted optimizer change."""
+    params["cases"]["ex4"]["as_posted"]["optimizer"]["learning_rate"] = rate
+
+
 # Title -> edit, case, and the variant that must have new numbers afterwards.
 EDITS: dict[str, tuple[Edit, str, str]] = {
     "edit of a variant (mnist fixed)": (edit_variant, "mnist", "fixed"),
     "edit of a fix (ex4 adam)": (edit_fix, "ex4", "fixed"),
+    "edit of the network as posted (ex4 learning rate)": (edit_as_posted, "ex4", "as_posted"),
 }
 
 

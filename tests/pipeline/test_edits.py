@@ -1,6 +1,7 @@
 """After an edit `dvc repro` trains the runs that the edit touches, and no others."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,9 @@ def test_with_nothing_edited_only_track_looks_at_its_store(project: Project) -> 
 
 
 def test_stages_of_a_case_that_is_gone_are_named_with_the_command_that_removes_them(project: Project) -> None:
+    # A ZIP of the project has no git.
+    shutil.rmtree(project.folder / ".git")
+    project.succeed("git", "init", "--quiet")
     path = project.folder / "dvc.lock"
     lock = path.read_text(encoding="utf-8")
     path.write_text(lock.replace("  train@ex4:\n", "  train@gone:\n    cmd: none\n  train@ex4:\n"), encoding="utf-8")

@@ -54,7 +54,7 @@ class Shared:
 
 def share(first: Project, folder: Path, **variables: str) -> Shared:
     """Push to the remote and pull into a clone in `folder`; `variables` are the environment of `dvc pull`."""
-    first.succeed(*line("docs/sharing.md", "git commit"))
+    first.succeed(*line("docs/sharing.md", 'git commit --message "Add'))
     first.succeed(*line("docs/sharing.md", "dvc push"))
     second = clone(first, folder)
     second.succeed(*line("docs/sharing.md", "dvc pull"), **variables)
