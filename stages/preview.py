@@ -30,20 +30,26 @@ MOST_NAMES, FEW_POINTS = 60, 5
 
 @dataclass
 class Change:
-    """What `train` will do in a case.
+    """The changes that `train` will make in a case.
 
-    `stored` are its run files by key, `trained` the runs to train, and `kept` the keys of those that stay. `damaged` is
+    `stored` are its run files by key, `missing` the runs to train, and `kept` the keys of those that stay. `damaged` is
     the number of run files that cannot be read. `open` are the searches whose next points depend on the scores of
-    `trained`.
+    `missing`, and `is_open` says that more runs than these may follow.
     """
 
     case: str
     stored: Stored
     damaged: int
     data: Prepared | None = None
-    trained: list[Task] = field(default_factory=list)
+    missing: dict[str, Task] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     open: list[Asking] = field(default_factory=list)
+    is_open: bool = False
+
+    @property
+    def trained(self) -> list[Task]:
+        """Return the runs to train."""
+        return list(self.missing.values())
 
     @property
     def removed(self) -> list[tuple[Path, runs.Run | runs.Refusal]]:
@@ -64,15 +70,16 @@ def change(case: str, plan: PlannedFiles, stored: Stored, damaged: int, data: Pr
     """Return what `train` will do in a case that is planned so. A search goes on as far as scores are known."""
     found = Change(case, stored, damaged, data)
     wanted = [Task(configuration, seed) for configuration in plan.runs.runs for seed in configuration.seeds]
+    take(found, wanted, data.sha256 if data else "")
     if data is None:
-        found.trained = wanted
+        found.is_open = plan.runs.search is not None
         return found
-    take(found, wanted, data)
     for search in searches(plan.runs.search, plan.runs.runs, data):
         while asked := search.ask():
-            known = take(found, [Task(configuration, seed) for _, configuration, seed in asked], data)
+            known = take(found, [Task(configuration, seed) for _, configuration, seed in asked], data.sha256)
             if None in known:
                 found.open.append(search)
+                found.is_open = True
                 break
             search.tell(
                 {
@@ -84,18 +91,18 @@ def change(case: str, plan: PlannedFiles, stored: Stored, damaged: int, data: Pr
     return found
 
 
-def take(found: Change, tasks: Iterable[Task], data: Prepared) -> list[runs.Run | runs.Refusal | None]:
+def take(found: Change, tasks: Iterable[Task], data_sha256: str) -> list[runs.Run | runs.Refusal | None]:
     """Return the stored run of each of `tasks`, None if it must be trained, and note both in `found`."""
     taken = []
     for task in tasks:
-        key = runs.facts_of(task.configuration, task.seed, data.sha256)["key"]
+        key = runs.facts_of(task.configuration, task.seed, data_sha256)["key"]
         _, run = found.stored.get(key, (None, None))
         if run and not runs.is_result(run, task.configuration.folder):
             run = None
         if run:
             found.kept.add(key)
-        elif task not in found.trained:
-            found.trained.append(task)
+        else:
+            found.missing[key] = task
         taken.append(run)
     return taken
 
@@ -154,8 +161,10 @@ def trained_texts(found: Change) -> Iterator[str]:
 
 
 def texts(found: Change, budget: int) -> Iterator[str]:
-    """Yield what happens in a case, in sentences."""
+    """Yield what happens in a case, in sentences. `budget` is the number of points that its search may train, or 0."""
     yield from trained_texts(found)
+    if found.data is None and found.stored:
+        yield f"{found.case} has no data here yet, so that all its runs count as missing"
     if found.damaged:
         yield f"{found.case} has {counted(found.damaged, 'run file')} that cannot be read"
     needed = {task.configuration.folder for task in found.trained} | {
@@ -164,6 +173,8 @@ def texts(found: Change, budget: int) -> Iterator[str]:
     gone = dict.fromkeys(path.parent.name for path, _ in found.removed)
     if (names := [name for name in gone if runs.has_name(name) and name not in needed]) and not found.open:
         yield f"{found.case} no longer has: {listed(names)}"
+    if found.data is None and budget:
+        yield f"{found.case} is also searched: at most {budget} points under each version of Keras"
     for search in found.open:
         left = budget - len(search.search.scores.points)
         seeds = len(search.search.scores.seeds)
@@ -190,9 +201,9 @@ def main() -> None:
     rows = [
         [
             found.case,
-            f"{'at least ' * bool(found.open)}{len(found.trained)}",
+            f"{'at least ' * found.is_open}{len(found.trained)}",
             str(len(found.kept)),
-            "–" if found.open else str(len(found.removed)),
+            "–" if found.is_open else str(len(found.removed)),
             seconds_of(found, known, params.execution),
         ]
         for found in changes

@@ -18,11 +18,12 @@ from stages.config import checks
 from stages.config.data import Exercise4Data, MnistData, OwnData
 from stages.config.place import line_of, named_path
 from stages.config.planned import PlannedCases, PlannedData, PlannedRecipes
-from stages.config.schema import Params, Task
+from stages.config.schema import MOST_VARIANTS, Params, Task
 from stages.config.strict import RefusedError, damaged, first_refusal, printable, quote, shorten
 
 MOST_BYTES = 200_000
 MOST_DEPTH = 20  # of mappings and lists in one another
+MOST_KEYS = 2000  # of a mapping, so that far too many are refused before they are all read
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ def parsed(content: bytes, path: Path = files.PARAMS) -> Any:
 
 def _parsed(content: bytes, path: Path) -> tuple[Any, Node | None]:
     """Return what the YAML says, and the nodes that know the lines."""
+    expected = "plain YAML"
     # Without libyaml, so that the words of an error are the same on every machine.
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer, yaml.Constructor, yaml.max_depth = _Composer, _Constructor, MOST_DEPTH
@@ -107,11 +109,14 @@ def _parsed(content: bytes, path: Path) -> tuple[Any, Node | None]:
         line, problem = 1 + content.decode().count("\n", 0, error.position), f"character {error.character:#x}"
     except MaxDepthExceededError as error:
         line, problem = 1 + error.problem_mark.line, f"more than {MOST_DEPTH} mappings and lists in one another"
+    except _LongError as error:
+        line, problem = 1 + error.problem_mark.line, str(error.problem)
+        expected = f"at most {MOST_KEYS}, and at most {MOST_VARIANTS} variants"
     except MarkedYAMLError as error:
         line, problem = 1 + error.problem_mark.line, plainly(str(error.problem))
     except KeyError:  # of the directive %YAML, which stands first
         line, problem = 1, "an unknown version of YAML"
-    raise UserError(printable(f"{path}: line {line}: {shorten(problem, 200)}; expected plain YAML"))
+    raise UserError(printable(f"{path}: line {line}: {shorten(problem, 200)}; expected {expected}"))
 
 
 def plainly(problem: str) -> str:
@@ -123,14 +128,30 @@ def plainly(problem: str) -> str:
     return re.sub(r"^found duplicate key (.*) with value .*", r"the key \1 stands twice", problem, flags=re.DOTALL)
 
 
+class _LongError(ComposerError):
+    """A mapping of too many keys."""
+
+
 class _Composer(Composer):
-    """A composer that refuses anchors, by which a small file can become a large one, and keys that are not scalars."""
+    """A composer that refuses anchors, by which a small file can become a large one, and keys that are not scalars.
+
+    `path` has the document and the keys above the node that is composed.
+    """
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.path: list[str] = []
 
     def compose_node(self, parent: Node | None, index: Any) -> Any:
         event = self.parser.peek_event()
+        if isinstance(parent, MappingNode) and index is None and len(parent.value) == MOST_KEYS:
+            problem = f"{'.'.join(self.path[1:]) or 'the file'}: more than {MOST_KEYS} keys"
+            raise _LongError(None, None, problem, parent.start_mark)
         if getattr(event, "anchor", None) is not None:
             raise ComposerError(None, None, f"the anchor {quote(event.anchor)}", event.start_mark)
+        self.path.append(str(getattr(index, "value", index)))
         node = super().compose_node(parent, index)
+        self.path.pop()
         if isinstance(parent, MappingNode) and index is None and not isinstance(node, ScalarNode):
             raise ComposerError(None, None, "a mapping or a list as a key", event.start_mark)
         return node

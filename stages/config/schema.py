@@ -31,7 +31,7 @@ from stages.config.strict import Strict as Strict
 AS_POSTED = "as_posted"
 # The variant that is the first repair of a search.
 REPAIRED = "repaired"
-MOST_FIXES = 60
+MOST_FIXES, MOST_VARIANTS = 60, 200
 # Readers of CSV take these for a number, a truth value or a missing value, in upper and lower case.
 NOT_TEXT = ("false", "inf", "infinity", "n-a", "n_a", "na", "nan", "none", "null", "true")
 
@@ -159,7 +159,7 @@ class Case(Strict):
     as_posted: PostedNetwork
     fixes: Annotated[dict[Name, Fix], Field(max_length=MOST_FIXES)]
     search: Search | Literal[False] | None = None
-    variants: Annotated[dict[Name, Variant], Field(max_length=200)] = Field(default={})
+    variants: Annotated[dict[Name, Variant], Field(max_length=MOST_VARIANTS)] = Field(default={})
     baselines: Annotated[dict[Name, Baseline], Field(max_length=100)] | None = None
     published: Annotated[tuple[Published, ...], Field(max_length=1000, strict=False)] = ()
 

@@ -156,7 +156,7 @@ TOO_DEEP = "more than 20 mappings and lists in one another"
         ("? " * 90_000, TOO_DEEP),
         ("seeds: 0x" + "f" * 200_000, "more than 200000 bytes"),
         ("- 1\n" * 49_999, "a mapping of the keys seeds"),
-        ("".join(f"k{n}: {n}\n" for n in range(15_000)), "unknown key"),
+        ("".join(f"k{n}: {n}\n" for n in range(15_000)), "more than 2000 keys"),
         ("a: '" + "x" * 199_000, "line 1: found unexpected end of stream"),
         ("seeds: 0x" + "f" * 5_000, "a number of thousands of digits; expected a list"),
     ],
@@ -172,7 +172,8 @@ def test_ten_thousand_variants_are_refused_in_two_seconds(tmp_path: Path) -> Non
     variants = "    variants:\n" + "".join(f"      v{number}: {{}}\n" for number in range(10_000))
     path.write_text(TEXT.replace("    variants:\n", variants, 1), encoding="utf-8")
     start = time.process_time()
-    assert (refusal(load.read, path) or "").endswith(": cases.mnist.variants: 10005 entries; expected at most 200")
+    message = refusal(load.read, path) or ""
+    assert ": cases.mnist.variants: more than 2000 keys; expected at most 2000, and at most 200 variants" in message
     assert time.process_time() - start < 2
 
 
