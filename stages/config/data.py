@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from stages.config.strict import Number, RefusedError, Strict, chosen_by, matching, quote
+from stages.config.strict import OR_FRACTION, RefusedError, Strict, chosen_by, matching, quote
 
 
 def check_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -31,7 +31,7 @@ DataFile = Annotated[
 # Keras's seeds have 32 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Class = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_number_of_json)]
-Fraction = Annotated[Number, Field(ge=0, le=0.999)]
+Fraction = Annotated[float, Field(ge=0, le=0.999), OR_FRACTION]
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 Columns = Annotated[tuple[Column, ...], Field(max_length=10_000, strict=False), AfterValidator(check_distinct)]
 
@@ -43,7 +43,7 @@ class MnistData(Strict):
 
     file: DataFile
     recipe: Literal["mnist"]
-    validation_split: Annotated[Number, Field(ge=0.001, le=0.999)]  # both parts have examples
+    validation_split: Annotated[float, Field(ge=0.001, le=0.999), OR_FRACTION]  # both parts have examples
 
 
 class Exercise4Data(Strict):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from stages.config.strict import Number, RefusedError, Strict, did_you_mean, first_refusal, fraction, quote
+from stages.config.strict import OR_FRACTION, Number, RefusedError, Strict, did_you_mean, first_refusal, fraction, quote
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -13,7 +13,7 @@ Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 class Scale(Strict):
     """Values are multiplied by `scale`."""
 
-    scale: Annotated[Number, Field(gt=0)]
+    scale: Annotated[float, Field(gt=0), OR_FRACTION]
 
 
 class Rescale(Scale):

@@ -16,6 +16,7 @@ from stages.config.network import Keras, PostedNetwork
 from stages.config.strict import (
     HOST,
     NAME,
+    OR_FRACTION,
     Number,
     RefusedError,
     Text,
@@ -90,7 +91,7 @@ class LogisticRegression(Strict):
     model: Literal["LogisticRegression"]
     inputs: Annotated[Inputs, inputs_check()] = "standardized"
     # float32 must hold the penalty.
-    C: Annotated[Number, Field(ge=1e-6, le=1e12)] = 1.0
+    C: Annotated[float, Field(ge=1e-6, le=1e12), OR_FRACTION] = 1.0
     max_iter: Positive = 1000
     one_vs_all: bool = False
 
@@ -100,7 +101,7 @@ class Ridge(Strict):
 
     model: Literal["Ridge"]
     inputs: Annotated[Inputs, inputs_check()] = "standardized"
-    alpha: Annotated[Number, Field(ge=0, le=1e12)] = 1.0
+    alpha: Annotated[float, Field(ge=0, le=1e12), OR_FRACTION] = 1.0
 
 
 class Floor(Strict):
@@ -125,7 +126,7 @@ class Published(Strict):
 
     claim: Text
     value: Number
-    tolerance: Annotated[Number, Field(ge=0)]
+    tolerance: Annotated[float, Field(ge=0), OR_FRACTION]
     source: Text
     of: str
     figure: str

@@ -80,9 +80,11 @@ def fraction(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(fraction)]
+# After the limits of a number, or its JSON schema loses them.
+OR_FRACTION = BeforeValidator(fraction)
+Number = Annotated[float, OR_FRACTION]
 # Values by the paths of settings.
-Values = Annotated[dict[str, Any], BeforeValidator(fraction)]
+Values = Annotated[dict[str, Any], OR_FRACTION]
 
 
 class Missing:
