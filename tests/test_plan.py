@@ -117,9 +117,14 @@ def test_a_refused_params_yaml_leaves_every_file_as_it_was(capsys: pytest.Captur
         configs(TEXT.replace("      batch_size: 5000\n", "      batch_size: many\n"))
     assert {path: Path(path).read_bytes() for path in before} == before
     assert Path("runs/gone/seed_0.npz").exists()
-    line = 'params.yaml: line 84: cases.ex4.as_posted.batch_size: "many"; expected a whole number'
+    number = 1 + TEXT.splitlines().index("      batch_size: 5000")
+    line = f'params.yaml: line {number}: cases.ex4.as_posted.batch_size: "many"; expected a whole number'
     assert str(caught.value).splitlines() == [line, plan.HINT]
     assert "`python -m stages preview`" in plan.HINT
+
+
+FIRST = TEXT.index("    task:")
+LINE = 1 + TEXT.count("\n", 0, FIRST)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +133,8 @@ def test_a_refused_params_yaml_leaves_every_file_as_it_was(capsys: pytest.Captur
         (None, "params.yaml is missing; run in the folder that holds it"),
         ("", "params.yaml: empty; expected a mapping of the keys seeds, execution, cases"),
         (TEXT[: TEXT.index("cases:")], "params.yaml: line 1: cases: missing; expected a mapping of keys to values"),
-        (TEXT.replace("    title:", "\ttitle:", 1), "params.yaml: line 17: a tab, where only spaces are allowed; "),
-        (
-            TEXT.replace("    task:", "    title: x\n    task:", 1),
-            'params.yaml: line 19: the key "title" stands twice; ',
-        ),
+        (f"{TEXT[:FIRST]}\t{TEXT[FIRST:]}", f"params.yaml: line {LINE}: a tab, where only spaces are allowed; "),
+        (f"{TEXT[:FIRST]}    title: x\n{TEXT[FIRST:]}", f'params.yaml: line {LINE}: the key "title" stands twice; '),
     ],
 )
 def test_what_dvc_refuses_in_words_of_its_own_is_told_by_plan_in_one_line(text: str | None, message: str) -> None:
