@@ -77,20 +77,12 @@ def content_key(*content: Any) -> str:
 
 
 def expected_runs(result: CaseResult) -> list[ExpectedRun]:
-    """Return the runs of a case: its variants, each before its seeds, its baselines, and its fixes by condition."""
+    """Return the runs of a case: its tables by condition, its variants, each before its seeds, and its baselines.
+
+    MLflow's page lists 100 runs at first, with seeds. The tables have the answer, so they come first.
+    """
     case, data = result.case, result.data.sha256
     runs = []
-    for variant in result.variants:
-        numbers = variant.model_dump(mode="json", exclude={"folder"})
-        key = content_key("variant", case, variant.label, numbers, data, result.judged_by)
-        runs.append(ExpectedRun("variant", case, variant.label, key))
-        runs += [
-            ExpectedRun("seed", case, variant.label, content_key("seed", key, seed), seed, key)
-            for seed in variant.seeds
-        ]
-    for baseline in result.baselines:
-        key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data, result.judged_by)
-        runs.append(ExpectedRun("baseline", case, baseline.name, key))
     for keras in result.keras:
         name = label("case table", keras, result.keras)
         shown = [
@@ -108,6 +100,17 @@ def expected_runs(result: CaseResult) -> list[ExpectedRun]:
             [row.model_dump(mode="json", exclude={"source"}) for row in result.published_under(keras)],
         ]
         runs.append(ExpectedRun("case table", case, name, content_key(name, case, shown, data), keras=keras))
+    for variant in result.variants:
+        numbers = variant.model_dump(mode="json", exclude={"folder"})
+        key = content_key("variant", case, variant.label, numbers, data, result.judged_by)
+        runs.append(ExpectedRun("variant", case, variant.label, key))
+        runs += [
+            ExpectedRun("seed", case, variant.label, content_key("seed", key, seed), seed, key)
+            for seed in variant.seeds
+        ]
+    for baseline in result.baselines:
+        key = content_key("baseline", case, baseline.name, baseline.model_dump(mode="json"), data, result.judged_by)
+        runs.append(ExpectedRun("baseline", case, baseline.name, key))
     return runs
 
 

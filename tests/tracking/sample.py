@@ -46,7 +46,7 @@ VARIANTS: dict[str, tuple[str, list[str], dict[str, Any], tuple[int, ...], dict[
 }
 BASELINES = ["logistic_regression", "floor"]
 # Top-level runs of the case in the order of params.yaml, and their children.
-TOP_NAMES = [*VARIANTS, *(f"baseline: {name}" for name in BASELINES), "case table"]
+TOP_NAMES = ["case table", *VARIANTS, *(f"baseline: {name}" for name in BASELINES)]
 TOP_RUNS = sorted(TOP_NAMES)
 N_CHILDREN = sum(len(seeds) for _, _, _, seeds, _, _ in VARIANTS.values())
 N_RUNS = len(TOP_RUNS) + N_CHILDREN
