@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stages.base import console, files
 from stages.config import load
+from stages.config.network import label
 from stages.config.planned import PlannedData
 from stages.config.resolve import PlannedFiles, planned
 from stages.config.schema import Execution
@@ -24,7 +25,7 @@ from stages.training.pool import Task
 from stages.training.times import Earlier
 
 Stored = dict[str, tuple[Path, runs.Run | runs.Refusal]]
-# So many names are printed, and so many sets of fixes that have none.
+# So many names are printed, and so many points that have none.
 MOST_NAMES, FEW_POINTS = 60, 5
 
 
@@ -139,8 +140,8 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(found[:MOST_NAMES]) + more
 
 
-def trained_texts(found: Change) -> Iterator[str]:
-    """Yield which configurations are trained, those with the same seeds together."""
+def trained_texts(found: Change, conditions: Sequence[str]) -> Iterator[str]:
+    """Yield what is trained, configurations with the same seeds together. `conditions` are those of the case."""
     seeds: dict[str, list[int]] = {}
     for task in found.trained:
         seeds.setdefault(task.configuration.folder, []).append(task.seed)
@@ -150,28 +151,27 @@ def trained_texts(found: Change) -> Iterator[str]:
         groups.setdefault(tuple(of_folder), []).append(folder)
     for of_group, folders in groups.items():
         names = [folder for folder in folders if runs.has_name(folder)]
-        points = [configurations[folder].fixes for folder in folders if not runs.has_name(folder)]
+        points = [configurations[folder] for folder in folders if not runs.has_name(folder)]
         if len(points) <= FEW_POINTS:
-            names += [" + ".join(point) for point in points]
+            names += [label(" + ".join(point.fixes), point.network.keras, conditions) for point in points]
         else:
-            common = [fix for fix in points[0] if all(fix in point for point in points)]
+            common = [fix for fix in points[0].fixes if all(fix in point.fixes for point in points)]
             each = f", each with {' and '.join(common)}" if common else ""
-            names.append(f"{len(points)} sets of fixes without a name{each}")
+            names.append(f"{len(points)} points without a name{each}")
         yield f"{found.case} trains, with {seeds_text(of_group)}: {listed(names)}"
 
 
-def texts(found: Change, budget: int) -> Iterator[str]:
-    """Yield what happens in a case, in sentences. `budget` is the number of points that its search may train, or 0."""
-    yield from trained_texts(found)
+def texts(found: Change, plan: PlannedFiles) -> Iterator[str]:
+    """Yield what happens in a case that is planned so, in sentences."""
+    yield from trained_texts(found, plan.case.keras)
+    budget = plan.runs.search.points if plan.runs.search else 0
     if found.data is None and found.stored:
         yield f"{found.case} has no data here yet, so that all its runs count as missing"
     if found.damaged:
         yield f"{found.case} has {counted(found.damaged, 'run file')} that cannot be read"
-    needed = {task.configuration.folder for task in found.trained} | {
-        path.parent.name for key, (path, _) in found.stored.items() if key in found.kept
-    }
+    planned_folders = {configuration.folder for configuration in plan.runs.runs}
     gone = dict.fromkeys(path.parent.name for path, _ in found.removed)
-    if (names := [name for name in gone if runs.has_name(name) and name not in needed]) and not found.open:
+    if (names := [name for name in gone if runs.has_name(name) and name not in planned_folders]) and not found.open:
         yield f"{found.case} no longer has: {listed(names)}"
     if found.data is None and budget:
         yield f"{found.case} is also searched: at most {budget} points under each version of Keras"
@@ -212,8 +212,7 @@ def main() -> None:
     workers = counted(params.execution.workers or 1, "worker")
     console.table("Runs after this edit", ("case", "train", "keep", "remove", f"training, {workers}"), [rows])
     for found in changes:
-        search = plans[found.case].runs.search
-        for text in texts(found, search.points if search else 0):
+        for text in texts(found, plans[found.case]):
             console.text(text)
     trains = any(found.trained for found in changes)
     if trains and not any(known.values()):
