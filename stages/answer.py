@@ -70,7 +70,7 @@ def tried(result: CaseResult, answer: Answer) -> Iterator[tuple[str, str]]:
         yield "one is enough", " or ".join(f"{name} ({answer.words[name]})" for name in group)
     for title, names in (
         ("nothing alone", answer.idle),
-        ("lowers the score", answer.harmful),
+        ("costs score", answer.harmful),
         ("not tried", answer.untried),
     ):
         if names:

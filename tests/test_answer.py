@@ -69,7 +69,7 @@ def test_the_answer_has_the_score_before_and_after_the_lines_and_everything_foun
         "also repairs softmax_output, scaled_inputs, higher_rate: 96.0%, in 9 of 10 fresh seeds",
         "adam (the optimizer adam and a rate of 0.001) or higher_rate (a rate of 0.1)",
         "nothing alone wider_hidden",
-        "lowers the score smaller_batches",
+        "costs score smaller_batches",
         "not tried more_epochs",
         "10 combinations of 8 fixes in 26 trainings",
         "misleading Keras prints 50.0%, because it compares logits with 0.5.",

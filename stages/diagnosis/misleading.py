@@ -20,6 +20,7 @@ MARGIN = 0.05
 SAME = 0.005
 # A floor from which a score looks good.
 HIGH_FLOOR = 0.6
+NAMES = {"train": "training", "validation": "validation"}
 
 
 def misleading(
@@ -44,7 +45,7 @@ def beside(task: Task, split: str, keras_accuracy: Numbers, scores: Numbers) -> 
     if task != "regression" and abs(keras_accuracy[split] - scores[split]) < SAME:
         return None
     score = f"whichfix's {'R²' if SCORES[task] == 'r2' else 'accuracy'} is {scores[split]:.2f}"
-    return f" Keras's {split} accuracy of {keras_accuracy[split]:.2f} misleads; {score}."
+    return f" Keras's {NAMES[split]} accuracy of {keras_accuracy[split]:.2f} misleads; {score}."
 
 
 def of_accuracy(look: Look, numbers: str) -> Iterator[tuple[str, str]]:
@@ -116,7 +117,7 @@ def of_floor(task: Task, data: Prepared, split: str, scores: Numbers, floor: Num
     if scores and split in scores:
         if scores[split] - lowest < MARGIN * (1 - lowest):
             kept = "says nothing about learning" if scores[split] >= lowest - 1e-9 else "is below even that"
-            yield "no_better_than_the_floor", f"{always}. The {split} accuracy of {scores[split]:.2f} {kept}."
+            yield "no_better_than_the_floor", f"{always}. The {NAMES[split]} accuracy of {scores[split]:.2f} {kept}."
     elif lowest >= HIGH_FLOOR:
         yield "no_better_than_the_floor", f"{always}. An accuracy near it says nothing about learning."
 
