@@ -39,7 +39,6 @@ ELSEWHERE = {
     "python -m benchmarks.factorials": "nothing: it takes an hour; a test replays what it wrote",
     "pip install optuna": "nothing: the benchmark that needs it takes hours",
     "dvc repro -s": "nothing: the text warns of this option",
-    "dvc pull && dvc repro": "the same two commands, one by one",
     "dvc metrics show": "test_end_to_end.py, with --json",
     "dvc plots show": "test_end_to_end.py",
 }
