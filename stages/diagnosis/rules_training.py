@@ -14,7 +14,8 @@ EARLY_STOPPING = "https://doi.org/10.1007/978-3-642-35289-8_5"
 OPTIMIZERS = "https://keras.io/api/optimizers/"
 
 # Optimizers with a step size per weight.
-ADAPTIVE = ("adam", "adamw", "adamax", "nadam", "rmsprop", "lion")
+# Their steps shrink, because they add up what the gradients were.
+SHRINKING = ("adadelta", "adagrad", "ftrl")
 # Beyond these, an optimizer hardly moves, or forgets at once.
 USUAL = {"epsilon": (0.0, 1e-3), "beta_1": (0.5, 0.99), "beta_2": (0.8, 0.99999), "rho": (0.5, 0.999)}
 # A network rarely learns in fewer steps.
@@ -33,15 +34,16 @@ def optimizer(look: Look) -> Iterator[Advice]:
         gradients = [each for each in look.layers_at("gradient", "first_epoch", "start").values() if each > 0]
         if name == "sgd":
             why = "SGD takes one rate for all weights. Adam adapts the step of each weight."
-        elif name in ADAPTIVE:
-            why = f"Popular advice, as a control: Adam instead of {name}."
-        else:
+        elif name in SHRINKING:
             why = (
                 f"{name}'s steps shrink, and its default rate was larger in older versions of Keras. Adam's steps stay."
             )
-        if name not in ADAPTIVE and len(gradients) > 1 and max(gradients) > 10 * min(gradients):
+        else:
+            why = f"Popular advice, as a control: Adam instead of {name}."
+        control = name not in ("sgd", *SHRINKING)
+        if not control and len(gradients) > 1 and max(gradients) > 10 * min(gradients):
             why += f" The gradients of the layers differ by a factor of {figure(max(gradients) / min(gradients))}."
-        yield Advice("adam", Changes(set={"optimizer": "adam"}), why, ADAM, name in ADAPTIVE)
+        yield Advice("adam", Changes(set={"optimizer": "adam"}), why, ADAM, control)
     if name == "sgd" and not settings["momentum"]:
         why = "Plain SGD is slow along directions in which the loss is flat. Momentum adds up the steps there."
         yield Advice("momentum", Changes(set={"optimizer.momentum": 0.9}), why, MOMENTUM)

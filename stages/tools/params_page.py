@@ -20,8 +20,8 @@ START = """\
 # The keys of params.yaml
 
 Every key of `params.yaml` with its type, its default and an example. A key that you leave out has its default. If the
-default is none, the key does nothing unless you write it. The column *Keras* has the code for Keras 3 that says the
-same as the example, without its modules. Names of Keras below a key are those that have the key. `<case>` and other
+default is none, the key does nothing unless you write it. The column *Keras* shows the example as code for Keras 3,
+without module names. Names below a key are the layers, losses or optimizers that have the key. `<case>` and other
 words in angle brackets are names that you choose. A number may be a fraction, such as `1/255`. [editing.md](editing.md)
 says how to check an edit.
 

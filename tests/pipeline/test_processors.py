@@ -75,7 +75,7 @@ def hashes(
 def test_short_trainings_are_of_every_kind(hashes: Hashes) -> None:
     here = hashes()
     assert {name.split()[0] for name in here} == {"prepare", "train", "baseline"}
-    assert sum(name.startswith("train own") for name in here) == 4
+    assert sum(name.startswith("train own") for name in here) >= 4
     assert {name.removesuffix(", wider") for name in here if name.endswith(", wider")} == {
         "train mnist as_posted@2.2",
         "train ex4 as_posted@2.2",
