@@ -125,6 +125,8 @@ def main() -> None:
         say(f"left out: {name}: {reason}")
     run(kept, arguments.cache, arguments.phases, arguments.workers)
     rows = measured(kept, arguments.cache)
+    measured_ids = {row["id"] for row in rows}
+    left_out |= {fault.id: "not run yet" for fault in kept if fault.id not in measured_ids}
     result = {
         "settings": {
             "seeds": len(SEEDS),
