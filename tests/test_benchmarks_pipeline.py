@@ -35,9 +35,8 @@ def test_an_edit_is_accepted_and_changes_one_block(tmp_path: Path, title: str) -
     load.validated(after)
     old, new = before["cases"].pop(name), after["cases"].pop(name)
     assert after == before
-    changed = [
-        new[part][key] for part in ("fixes", "variants") for key in new[part] if new[part][key] != old[part][key]
-    ]
+    parts = ("as_posted", "fixes", "variants")
+    changed = [new[part][key] for part in parts for key in new[part] if new[part][key] != old[part][key]]
     assert len(changed) == 1
     assert "0.0012" in str(changed[0])
 
