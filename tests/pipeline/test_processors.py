@@ -1,4 +1,4 @@
-"""The same bits on other processors: `pytest -m emulated`, a few minutes.
+"""The same bits on other processors: `pytest -m emulated`, up to half an hour.
 
 Debian's qemu-user emulates another processor. Other caches are emulated on this one (tests/caches).
 """
