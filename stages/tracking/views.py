@@ -20,21 +20,21 @@ FIXED = {"attributes.`Run Name`": 248, "runDateAndNestInfo": 48}
 SCORE, GAIN, FIXES, NUMBER, MODEL = 115, 145, 217, 110, 150
 
 
-def splits(result: CaseResult) -> list[str]:
-    """Return the splits of the scores that are shown, that by which the case is judged first."""
-    return list(dict.fromkeys([result.judged_by, *(split for split in ("test", "train") if split in result.data.rows)]))
+def numbers(result: CaseResult) -> list[str]:
+    """Return the metrics of the final weights that are shown, those of the split by which the case is judged first."""
+    splits = dict.fromkeys([result.judged_by, *(split for split in ("test", "train") if split in result.data.rows)])
+    return [name for split in splits for name in (f"{split}_{result.score}", gain_name(split))]
 
 
 def table(result: CaseResult) -> dict[str, Any]:
     """Return the columns of the table: score, gain and fixes first, then the same as numbers, to sort by."""
     score, gain = score_tags(result)
-    numbers = [name for split in splits(result) for name in (f"{split}_{result.score}", gain_name(split))]
     widths = {
         **FIXED,
         f"tags.`{score}`": SCORE,
         f"tags.`{gain}`": GAIN,
         "params.`fixes`": FIXES,
-        **{f"metrics.`{name}`": NUMBER for name in numbers},
+        **{f"metrics.`{name}`": NUMBER for name in numbers(result)},
         "tags.`dvc.experiment`": MODEL,
         "attributes.`Models`": MODEL,
     }
@@ -44,7 +44,6 @@ def table(result: CaseResult) -> dict[str, Any]:
 
 def charts(result: CaseResult) -> dict[str, Any]:
     """Return the charts: scores and gains of the final weights, then learning curves. Other metrics are folded."""
-    final = [name for split in splits(result) for name in (f"{split}_{result.score}", gain_name(split))]
     loss, score, *validation = figures(result.score)
     curves = [score, loss] if "validation" not in result.data.rows else [score, validation[1], loss, validation[0]]
     first = variant.symptoms if (variant := next(iter(result.variants), None)) else None
@@ -63,7 +62,7 @@ def charts(result: CaseResult) -> dict[str, Any]:
     sections = {"Final weights": True, "By epoch": True} | {name: False for name, there in folded.items() if there}
     return {
         "compareRunCharts": [
-            *(_chart("BAR", name, "Final weights") for name in final),
+            *(_chart("BAR", name, "Final weights") for name in numbers(result)),
             *(_chart("LINE", f"epoch/{name}", "By epoch") | {"xAxisKey": "step"} for name in curves),
         ],
         "compareRunSections": [
