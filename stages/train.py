@@ -59,12 +59,7 @@ class RunFiles:
         for task in tasks:
             facts, place = self.facts(task), self.path(task)
             before, run = self.found.get(facts["key"], (None, None))
-            # The refusal of a variant is an error and no result, so Keras is asked again.
-            if (
-                place in self.scores
-                or run is None
-                or (runs.has_name(place.parent.name) and isinstance(run, runs.Refusal))
-            ):
+            if place in self.scores or run is None or not runs.is_result(run, place.parent.name):
                 continue
             if before != place or run.facts != facts:
                 runs.write(place, run, facts)
