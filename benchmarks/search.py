@@ -1,6 +1,7 @@
 """Search the fixes of real faults by whichfix, by random search and by Optuna's TPE, and compare them."""
 
 import argparse
+import hashlib
 import os
 import warnings
 from collections.abc import Sequence
@@ -22,6 +23,12 @@ from stages.diagnosis.space import Point
 PHASES = ("whichfix", "random", "tpe_first", "tpe", "eliminated", "targets", "check")
 # So many faults go through all phases before the next ones.
 CHUNK = 8
+# The code that decides the rows of the result.
+DECIDING = (
+    "stages/diagnosis/*.py",
+    "benchmarks/quick*.py",
+    *(f"benchmarks/{name}.py" for name in ("compare", "fault_data", "faults", "measures", "peers", "table")),
+)
 
 
 def scorer_of(fault: Fault, folder: Path, *, train: bool = True) -> Scorer:
@@ -91,10 +98,23 @@ def in_order(found: Sequence[Fault]) -> tuple[list[Fault], dict[str, str]]:
     return sorted(kept, key=place), left_out
 
 
+def code_of_rows() -> str:
+    """Return the digest of the code that decides the rows of the result."""
+    paths = sorted(path for pattern in DECIDING for path in common.ROOT.glob(pattern))
+    return hashlib.sha256("".join(files.sha256(path) for path in paths).encode()).hexdigest()
+
+
+def known(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a result that this code wrote, none if there is no such result."""
+    result = files.read_json(path) if path.is_file() else {}
+    rows: list[dict[str, Any]] = result["faults"] if result.get("code") == code_of_rows() else []
+    return rows
+
+
 def measured(found: Sequence[Fault], folder: Path) -> list[dict[str, Any]]:
-    """Return the row of each fault whose tables are full enough, in the order of the file."""
+    """Return the row of each fault whose tables are full enough."""
     rows = []
-    for fault in sorted(found, key=lambda each: each.index):
+    for fault in found:
         if not (folder / f"{fault.id}.symptoms.json").is_file():
             continue
         try:
@@ -115,6 +135,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("build/search"), help="the folder of the tables")
     parser.add_argument("--phases", nargs="*", default=PHASES, choices=PHASES, help="which tables are filled")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--again", action="store_true", help="measure the faults of the result again")
     parser.add_argument("--output", type=Path, default=common.RESULTS / "search.json")
     arguments = parser.parse_args()
     os.environ.update(processor.SETTINGS)  # for the processes that train
@@ -123,8 +144,11 @@ def main() -> None:
     kept, left_out = in_order(found)
     for name, reason in (skipped | left_out).items():
         say(f"left out: {name}: {reason}")
-    run(kept, arguments.cache, arguments.phases, arguments.workers)
-    rows = measured(kept, arguments.cache)
+    rows = [] if arguments.again else known(arguments.output)
+    known_ids = {row["id"] for row in rows}
+    wanted = [fault for fault in kept if fault.id not in known_ids]
+    run(wanted, arguments.cache, arguments.phases, arguments.workers)
+    rows = sorted([*rows, *measured(wanted, arguments.cache)], key=lambda row: row["index"])
     measured_ids = {row["id"] for row in rows}
     left_out |= {fault.id: "not run yet" for fault in kept if fault.id not in measured_ids}
     result = {
@@ -147,7 +171,7 @@ def main() -> None:
         "faults": rows,
         "figures": measures.rounded(compare.figures(rows)),
     }
-    files.write_json(arguments.output, {"machine": common.machine(), **result})
+    files.write_json(arguments.output, {"machine": common.machine(), "code": code_of_rows(), **result})
     say(f"wrote {arguments.output}")
 
 
