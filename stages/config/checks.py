@@ -5,7 +5,7 @@ from typing import get_args
 from stages.config.data import Subset
 from stages.config.resolve import MOST_MEASURED, points, resolve, searched
 from stages.config.schema import AS_POSTED, FLOOR, REPAIRED, SCORES, Case, Floor, Params, Ridge, SplitName, Variant
-from stages.config.strict import RefusedError, did_you_mean, quote
+from stages.config.strict import RefusedError, did_you_mean, none_of, quote
 
 
 def check(params: Params) -> None:
@@ -44,11 +44,7 @@ def check_case(case: Case) -> None:
     if case.data.recipe != "own" and case.task != "multiclass":
         raise RefusedError(quote(case.task), f"multiclass with the recipe {case.data.recipe}", "task")
     if case.judged_by not in case.data.splits:
-        raise RefusedError(
-            quote(case.judged_by) + did_you_mean(case.judged_by, case.data.splits),
-            f"one of: {', '.join(case.data.splits)}",
-            "judged_by",
-        )
+        raise none_of(case.judged_by, case.data.splits, "judged_by")
     for name, baseline in (case.baselines or {}).items():
         if name == FLOOR:
             raise RefusedError("the baseline that every case has", "another name", "baselines", name)
@@ -98,8 +94,7 @@ def check_published(case: Case) -> None:
         place = ("published", str(index))
         figures = means if published.from_epoch is None else by_epoch
         if published.of not in figures:
-            problem = quote(published.of) + did_you_mean(published.of, figures)
-            raise RefusedError(problem, f"one of: {', '.join(figures)}", *place, "of")
+            raise none_of(published.of, figures, *place, "of")
         if published.figure not in figures[published.of]:
             known = figures[published.of]
             # The figure of a split that the case does not have is no slip.

@@ -26,6 +26,7 @@ from stages.config.strict import (
     WebAddress,
     did_you_mean,
     first_refusal,
+    none_of,
     quote,
     shorten,
 )
@@ -132,10 +133,7 @@ def _insert_and_remove(tree: Tree, fixes: Mapping[str, Fix], removed: set[str]) 
     for name, fix in fixes.items():
         for layer in fix.remove:
             if layer not in layers:
-                meant = did_you_mean(layer, order)
-                raise RefusedError(
-                    quote(layer) + meant, f"one of the layers: {', '.join(order)}", "fixes", name, "remove"
-                )
+                raise none_of(layer, order, "fixes", name, "remove", kind="the layers")
     # Places are those of the layers as posted. Of two layers with one place, the first of the alphabet comes first.
     inserted = sorted(
         ((layer, settings, name) for name, fix in fixes.items() for layer, settings in fix.insert.items()),
@@ -150,8 +148,7 @@ def _insert_and_remove(tree: Tree, fixes: Mapping[str, Fix], removed: set[str]) 
         if len(sides) != 1:
             raise RefusedError(f"{len(sides)} of after and before", "one of them, with the name of a layer", *place)
         if settings[sides[0]] not in order:
-            problem = quote(settings[sides[0]]) + did_you_mean(settings[sides[0]], order)
-            raise RefusedError(problem, f"one of the layers: {', '.join(order)}", *place, sides[0])
+            raise none_of(settings[sides[0]], order, *place, sides[0], kind="the layers")
         layers[layer] = _inserted(name, layer, settings)
         places.setdefault((settings[sides[0]], sides[0]), []).append(layer)
     sequence = [

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.config.strict import Missing, RefusedError, did_you_mean, example, fraction, quote, step
+from stages.config.strict import Missing, RefusedError, did_you_mean, example, fraction, none_of, quote, step
 
 FILE = "stages/config/keras_names.json"
 # What whichfix has beside Keras: the cost of the course's exercise, SciPy's truncated Newton method, and the setting
@@ -113,8 +113,7 @@ def callback(kind: str) -> Callable[[Any], dict[str, Any] | None]:
             raise RefusedError(quote(value), "null, or a mapping of settings, such as {patience: 5}")
         settings = complete(described()["callbacks"][kind], value)
         if settings["monitor"] not in MONITORS:
-            problem = quote(settings["monitor"]) + did_you_mean(settings["monitor"], MONITORS)
-            raise RefusedError(problem, f"one of: {', '.join(MONITORS)}", "monitor")
+            raise none_of(settings["monitor"], MONITORS, "monitor")
         return settings
 
     return check
@@ -126,8 +125,7 @@ def chosen(value: Any, names: Mapping[str, Any], aliases: Mapping[str, str] | No
         return value
     spellings = {plain(name): name for name in names} | {plain(alias): n for alias, n in (aliases or {}).items()}
     if not isinstance(value, str) or plain(value) not in spellings:
-        problem = quote(value) + did_you_mean(value, names)
-        raise RefusedError(problem, f"one of: {', '.join(names)}")
+        raise none_of(value, names)
     return spellings[plain(value)]
 
 

@@ -21,7 +21,7 @@ from stages.config.planned import (
     SearchedFix,
 )
 from stages.config.schema import Case, Params, Search
-from stages.config.strict import RefusedError, did_you_mean, quote
+from stages.config.strict import RefusedError, none_of
 
 
 def under(changed: PostedNetwork, keras: Keras) -> Network:
@@ -40,9 +40,7 @@ def resolve(case: Case, names: Sequence[str], overrides: Mapping[str, Any]) -> P
     """
     for name in names:
         if name not in case.fixes:
-            raise RefusedError(
-                quote(name) + did_you_mean(name, case.fixes), f"one of: {', '.join(case.fixes)}", "fixes"
-            )
+            raise none_of(name, case.fixes, "fixes")
     chosen = {name: case.fixes[name] for name in names}
     for pair in fixes.alternatives(case.as_posted, chosen):
         raise RefusedError(

@@ -123,7 +123,7 @@ def chosen_by(key: str, *kinds: type[Strict]) -> BeforeValidator:
             raise RefusedError(quote(value), f"a mapping whose {key} is {expected}")
         if value.get(key) not in names:
             found = value.get(key, Missing())
-            raise RefusedError(quote(found) + did_you_mean(found, names), expected, key)
+            raise none_of(found, names, key)
         return value
 
     return BeforeValidator(check)
@@ -223,6 +223,14 @@ def did_you_mean(value: Any, names: Iterable[str]) -> str:
     habit = HABITS.get(value.lower(), "")
     close = [habit] if habit in known else get_close_matches(value.lower(), by_lower, n=1)
     return f" (did you mean {by_lower.get(close[0], close[0])}?)" if close else ""
+
+
+def none_of(value: Any, names: Iterable[str], *path: str, kind: str = "") -> RefusedError:
+    """Return the refusal of a value that is none of `names`; `kind` says what they are, such as ``the layers``."""
+    known = list(names)
+    return RefusedError(
+        quote(value) + did_you_mean(value, known), f"one of{kind and ' '}{kind}: {', '.join(known)}", *path
+    )
 
 
 def well_named(value: str) -> str:
