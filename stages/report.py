@@ -28,7 +28,7 @@ def bundling() -> Iterator[Callable[[], str]]:
     Give a function that waits for the bundle; it raises a `UserError` if that process fails.
     """
     # In a process group of its own, so that Ctrl-C reaches this process alone.
-    command = [sys.executable, "-X", "utf8", "-c", BUNDLE]
+    command = [sys.executable, "-E", "-X", "utf8", "-c", BUNDLE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", process_group=0) as process:
 
         def bundle() -> str:

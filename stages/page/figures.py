@@ -1,10 +1,13 @@
 """Static pictures by Matplotlib, drawn without a display: PNG for MLflow, and SVG for the README and MLflow."""
 
 import io
+import os
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+
+os.environ["MPLBACKEND"] = "agg"  # Matplotlib refuses to be imported with a name that it does not know
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +20,8 @@ from stages.analysis.path import path_to_repair
 from stages.analysis.results import BaselineResult, CaseResult, Effects, Estimate, VariantResult
 from stages.config.network import WHEN
 from stages.page.words import SCORES, label
+
+mpl.rcdefaults()  # a matplotlibrc of the user's must not change a picture
 
 # Okabe and Ito's blue and vermilion, which any color vision tells apart.
 COLORS = {"training": "#0072B2", "validation": "#D55E00"}

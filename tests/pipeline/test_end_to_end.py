@@ -53,7 +53,7 @@ def test_in_a_pipe_stages_say_in_plain_lines_what_they_wrote_all_accuracies_and_
     for folder in ("as_posted", "fixed"):
         for seed in (0, 1):
             assert len(re.findall(rf"^mnist {folder} seed {seed}: accuracy train ", said, re.MULTILINE)) == 1
-    _, _, end = said.partition("> python -m stages track\n")
+    _, _, end = said.partition("python -m stages track\n")
     for case in VARIANTS:
         for variant in files.read_json(short.folder / f"reports/results/{case}.json")["variants"]:
             assert re.search(rf"^ .*{variant['name']} .*\d\.\d", end, re.MULTILINE), variant["name"]

@@ -28,12 +28,20 @@ def odd(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project,
     (packages / "installed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     with pytest.raises(OSError):
         (READ_ONLY / "home").mkdir()
+    drawing = folder / "matplotlibrc"
+    drawing.write_text("text.usetex: True\nlines.linewidth: 7\nsavefig.bbox: tight\nno.key: 1\n", encoding="utf-8")
     homes = {name: str(READ_ONLY) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     variables = {
         "LC_ALL": "C",
         "LANG": "de_DE.ISO-8859-1",
         "TZ": "Pacific/Chatham",
         "PYTHONHASHSEED": "12345",
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONSAFEPATH": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "20",
+        "MPLBACKEND": "none",
+        "MATPLOTLIBRC": str(drawing),
         "TMPDIR": str(temporary),
         "PATH": f"{repository / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
         **homes,
@@ -62,14 +70,21 @@ def test_mlflow_holds_the_same_runs_in_a_store_inside_the_clone(shortest: Projec
     assert champions
     # Nothing lies beside the repository, where a path that is cut at `?` or `#` would lead.
     places = odd[0].folder.parents[:2]
-    assert {path.name for place in places for path in place.iterdir()} == {"repository", "temporary files", ODD}
+    assert {path.name for place in places for path in place.iterdir()} == {
+        "repository",
+        "temporary files",
+        "matplotlibrc",
+        ODD,
+    }
 
 
 def test_track_finds_its_runs_again_and_no_stage_complains(odd: tuple[Project, str]) -> None:
     before = store(odd[0])
-    ended = odd[0].stage("track")
+    assert "MLflow store is up to date" in odd[0].dvc("repro")
+    # SQLAlchemy warns. DVC itself cannot run with this setting.
+    (odd[0].folder / ".mlflow.stamp.json").unlink()
+    ended = odd[0].stage("track", PYTHONSAFEPATH="", PYTHONWARNINGS="error")
     assert ended.returncode == 0, ended.stderr
-    assert "up to date" in ended.stdout
     assert store(odd[0]) == before
     for complaint in ("Traceback", "Error", "error", "Exception", "UserWarning"):
         assert complaint not in odd[1]
