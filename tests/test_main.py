@@ -1,16 +1,18 @@
 """`python -m stages` runs a stage or a tool under the processor settings, and ends errors in one line."""
 
 import os
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from servers import PLAIN
 
 from stages import __main__ as command
-from stages.base import processor
-from stages.base.errors import UserError
+from stages.base import lifetime, processor
+from stages.base.errors import UserError, one_line
 
 
 def run(root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,3 +68,57 @@ def test_an_error_ends_the_command_in_one_line(root: Path, tmp_path: Path) -> No
     assert ended.stderr.startswith("error: configs/mnist/case.json is missing; run `dvc repro`")
     assert len(ended.stderr.splitlines()) == 1
     assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [
+        ("| true", 141, ""),
+        ("> /dev/full", 1, "error: standard output: No space left on device; mend that, then run `dvc repro` again\n"),
+        (">&-", 0, ""),
+    ],
+)
+def test_an_output_that_takes_no_more_ends_the_command_without_a_traceback(
+    root: Path, output: str, code: int, said: str
+) -> None:
+    command = f"{sys.executable} -m stages settings {output}; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], cwd=root, env=PLAIN, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, said)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("libtensorflow_cc.so.2: failed to map segment from shared object", "not enough memory (libtensorflow_cc.so.2"),
+        ("No module named 'keras'", "No module named 'keras'; install the packages of requirements.lock"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_ends_the_command_in_one_line(reason: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=rf"^error: {re.escape(message)}"), one_line():
+        raise ImportError(reason)
+
+
+def test_texts_that_python_leaves_out_end_the_command_in_one_line(root: Path) -> None:
+    command = [sys.executable, "-OO", "-m", "stages", "settings"]
+    ended = subprocess.run(command, cwd=root, env=PLAIN, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch("error: .*; unset PYTHONOPTIMIZE.*\n", ended.stderr)
+
+
+def test_a_stage_waits_for_the_same_stage_of_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+
+    def enter(*command: str) -> str:
+        with lifetime.turn(command):
+            return capsys.readouterr().out
+
+    with ThreadPoolExecutor(1) as executor:
+        with lifetime.turn(["train", "ex4"]):
+            assert enter("train", "mnist") == ""
+            second = executor.submit(enter, "train", "ex4")
+            with pytest.raises(TimeoutError):
+                second.result(timeout=2)
+        assert second.result() == "waiting for the other `python -m stages train ex4` in this folder to end\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stages.analysis.results import DataResult
 from stages.base import files
-from stages.base.errors import UserError
+from stages.base.errors import UserError, of_output
 from stages.tracking.content import DESCRIPTION, STALE, Content
 from stages.tracking.expected import ExpectedRun, StoredRun, content_key
 from stages.tracking.place import VARIABLE, Place
@@ -54,6 +54,8 @@ def one_line(place: Place) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        if of_output(error):
+            raise
         reason = place.without_password(" ".join(str(error).split())).partition(" [SQL:")[0]
         raise UserError(f"the MLflow store {place.label}: {reason[:240]}; {REMEDY}") from None
     finally:

@@ -1,6 +1,5 @@
 """Many runs side by side, in processes or threads of this machine or on a Dask cluster."""
 
-import ctypes
 import os
 import signal
 import threading
@@ -23,6 +22,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from stages.base import console
 from stages.base.errors import LESS_MEMORY, UserError
+from stages.base.lifetime import end_with_parent
 from stages.base.shared import share
 from stages.config.network import Network
 from stages.config.planned import Configuration
@@ -40,8 +40,6 @@ SILENT_SECONDS = 60
 MOST_KEPT = 4
 # Characters of Keras's reason.
 MOST_REASON = 400
-
-PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
 @dataclass(frozen=True)
@@ -235,10 +233,9 @@ class _Reporter:
 
 
 def _follow(stage: int) -> None:
-    """Let the kernel end this worker if the process `stage` is killed, and leave Ctrl-C to that process."""
+    """Let this worker end with the process `stage`, and leave Ctrl-C and SIGTERM to that process."""
     if os.getpid() == stage:
         return  # a thread
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != stage:
-        os._exit(1)  # the stage was killed before the kernel was told
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent(stage, signal.SIGKILL)

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -188,11 +188,15 @@ def trains(process: int) -> bool:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") > 8
 
 
+STAGE = ("stages", "train", "ex4")
+BY_DVC = ("dvc", "repro", "--single-item", "train@ex4")
+
+
 @contextmanager
-def training(shortest: Project, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def training(shortest: Project, folder: Path, module: tuple[str, ...] = STAGE) -> Iterator[subprocess.Popen[str]]:
     """Start a stage `train` that would take hours, and wait until both of its workers train.
 
-    After the block, the workers must be gone.
+    After the block, the stage and its workers must be gone.
     """
     project = copy_of(shortest, folder)
     content = project.read_params()
@@ -200,7 +204,7 @@ def training(shortest: Project, folder: Path) -> Iterator[subprocess.Popen[str]]
     content["cases"]["ex4"]["as_posted"] |= {"epochs": 1_000_000, "batch_size": 100}
     project.write_params(content)
     assert project.stage("plan").returncode == 0
-    command = [sys.executable, "-m", "stages", "train", "ex4"]
+    command = [sys.executable, "-m", *module]
     options: dict[str, Any] = {"cwd": folder, "env": project.environment, "text": True, "start_new_session": True}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as stage:
         try:
@@ -228,6 +232,18 @@ def test_ctrl_c_ends_a_stage_and_its_workers_without_a_traceback(shortest: Proje
         _, said = stage.communicate(timeout=20)
     assert stage.returncode in (130, -signal.SIGINT)
     assert said == ""
+
+
+@pytest.mark.usefixtures("limited")
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to dvc alone", "to all"])
+def test_sigterm_ends_dvc_with_its_stage_and_the_workers(
+    shortest: Project, tmp_path: Path, send: Callable[[int, int], None]
+) -> None:
+    with training(shortest, tmp_path / "project", BY_DVC) as dvc:
+        send(dvc.pid, signal.SIGTERM)
+        said = "".join(dvc.communicate(timeout=20))
+    assert dvc.returncode == -signal.SIGTERM
+    assert not re.search("Traceback|[Ww]arn|leaked", said)
 
 
 @pytest.mark.usefixtures("limited")

@@ -1,0 +1,61 @@
+"""When a stage begins and ends: one at a time in a clone, and not without the `dvc` that started it."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from urllib.parse import quote
+
+from stages.base.console import say
+
+# DVC's folder for files that are of this clone alone.
+LOCKS = Path(".dvc/tmp")
+# DVC gives this variable to the stages that it starts.
+BY_DVC = "DVC_STAGE"
+
+PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+
+
+def end_with_parent(parent: int, number: signal.Signals) -> None:
+    """Let the kernel send the signal `number` to this process when the process `parent`, which started it, ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)  # it ended before the kernel was told
+
+
+def end_in_order() -> None:
+    """End this process on SIGTERM as an error does, so that workers and temporary files go; and end it with DVC."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if BY_DVC in os.environ:
+        end_with_parent(os.getppid(), signal.SIGTERM)
+
+
+@contextmanager
+def turn(command: Sequence[str]) -> Iterator[None]:
+    """Wait until no other process runs the stage `command`, a name and perhaps a case, in this clone.
+
+    The operating system takes the lock back from a process that is killed.
+    """
+    if not LOCKS.parent.is_dir():  # no clone
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    LOCKS.mkdir(exist_ok=True)
+    lock = FileLock(LOCKS / f"stage-{quote('@'.join(command), safe='@')}.lock", timeout=1)
+    try:
+        lock.acquire()
+    except Timeout:
+        say(f"waiting for the other `python -m stages {' '.join(command)}` in this folder to end")
+        lock.acquire(timeout=-1)
+    try:
+        yield
+    finally:
+        lock.release()
