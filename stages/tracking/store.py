@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from pathlib import Path
 from stages.analysis.results import DataResult
 from stages.base import files
 from stages.base.errors import UserError, of_output
+from stages.tracking import patience
 from stages.tracking.content import DESCRIPTION, STALE, Content
 from stages.tracking.expected import ExpectedRun, StoredRun, content_key
+from stages.tracking.patience import ExpiredError, Patience
 from stages.tracking.place import VARIABLE, Place
 
 KEY = "whichfix.key"
@@ -24,6 +27,11 @@ ALIAS = "champion"
 # MLflow's limits for one request are 1000 values, of which 100 may be parameters.
 METRICS_PER_BATCH = 900
 REMEDY = "the results are complete without it; once it is mended, `dvc repro track` fills it"
+REPLACE = "the results are complete without it; move {database} away, and `dvc repro track` makes it anew"
+# What is said of a database that is damaged, is none, or is of another version of MLflow.
+DAMAGED = re.compile("malformed|not a database|out-of-date database|Can't locate revision|no such (table|column)")
+# Characters of a cause.
+MOST = 400
 
 ENVIRONMENT = {
     # Errors are said in one line, without MLflow's own pages.
@@ -33,17 +41,19 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # MLflow's own 7 retries take minutes to say that a server is away.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # A server can ask to come back in an hour.
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
 
 
 @contextmanager
 def one_line(place: Place) -> Iterator[None]:
-    """Report in one line if MLflow, its database or the file system fails within the block.
+    """Report in one line if MLflow, its database or the file system fails within the block, or does not answer.
 
     Raises
     ------
     UserError
-        With the reason and the remedy; a password in the URI is left out.
+        With the cause and the remedy; a password in the URI is left out.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -53,15 +63,37 @@ def one_line(place: Place) -> Iterator[None]:
 
     try:
         yield
+    except ExpiredError:
+        raise UserError(late(place)) from None
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         if of_output(error):
             raise
-        reason = place.without_password(" ".join(str(error).split())).partition(" [SQL:")[0]
-        raise UserError(f"the MLflow store {place.label}: {reason[:240]}; {REMEDY}") from None
+        reason = place.without_password(cause(error))
+        remedy = REPLACE.format(database=place.database) if place.default and DAMAGED.search(reason) else REMEDY
+        raise UserError(f"the MLflow store {place.label}: {reason[:MOST]}; {remedy}") from None
     finally:
         set_tracking_uri(None)  # type: ignore[arg-type]  # as before anything was set
         if not place.default:
             os.environ[VARIABLE] = place.uri  # MLflow removed the user's value
+
+
+def late(place: Place) -> str:
+    """Return that the store of `place` did not answer in time, and what to do."""
+    return (
+        f"the MLflow store {place.label}: no answer for {patience.seconds():g} s (set {patience.VARIABLE} to wait "
+        f"longer); {REMEDY}"
+    )
+
+
+def cause(error: BaseException) -> str:
+    """Return the first cause of `error`, such as a refused connection, in one line; else what `error` says."""
+    found: BaseException | None = getattr(error, "orig", None)
+    link = error
+    while before := link.__cause__ or link.__context__:
+        link = before
+        if isinstance(link, OSError) or type(link).__module__.startswith("urllib3"):
+            found = link
+    return " ".join(str(found or error).split()).partition(" [SQL:")[0]
 
 
 class Store:
@@ -73,14 +105,20 @@ class Store:
 
         self.place = place
         self.experiments: dict[str, str] = {}
-        if place.database and not place.database.exists():
-            _create(place)
+        if place.database:
+            _require_file(place.database)
+            if not place.database.exists():
+                _create(place)
+        self.patience = Patience(place.label, late(place))
         if place.uri.startswith(("postgresql", "mysql", "mssql")):
             # MLflow tries for 100 s to reach a database server that is away.
-            sqlalchemy.create_engine(place.uri, poolclass=sqlalchemy.NullPool).connect().close()
+            with self.patience:
+                sqlalchemy.create_engine(place.uri, poolclass=sqlalchemy.NullPool).connect().close()
         # `mlflow.search_runs` and the like use the global URI.
         set_tracking_uri(place.uri)
-        self.client = MlflowClient(place.uri)
+        with self.patience:  # MLflow looks at the tables
+            client = MlflowClient(place.uri)
+        self.client = self.patience.of(client)
 
     def open(self, case: str, tags: Mapping[str, str]) -> None:
         """Find or make the experiment of `case`, and give it `tags`, but keep a description, which people edit."""
@@ -106,7 +144,8 @@ class Store:
         """Return the runs of whichfix, also those of cases that are no longer in params.yaml."""
         import mlflow
 
-        experiments = mlflow.search_experiments(filter_string=f"tags.`{CASE}` LIKE '%'")
+        search = self.patience.of(mlflow)
+        experiments = search.search_experiments(filter_string=f"tags.`{CASE}` LIKE '%'")
         ids = [experiment.experiment_id for experiment in experiments]
         return [
             StoredRun(
@@ -119,7 +158,7 @@ class Store:
                 STALE in run.data.tags,
                 EXPERIMENT in run.data.tags,
             )
-            for run in mlflow.search_runs(ids, f"tags.`{KEY}` LIKE '%'", output_format="list")
+            for run in search.search_runs(ids, f"tags.`{KEY}` LIKE '%'", output_format="list")
         ]
 
     def mark_stale(self, run_id: str, name: str) -> None:
@@ -212,6 +251,15 @@ class Store:
         self.client.finalize_logged_model(model_id, "READY")
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
         return model_id, card
+
+
+def _require_file(database: Path) -> None:
+    """Refuse what stands in the place of a database and is no file."""
+    kind = "a folder" if database.is_dir() else "a link to nothing" if database.is_symlink() else "no file"
+    if not database.is_file() and (database.exists() or database.is_symlink()):
+        raise UserError(
+            f"{database}: {kind}; expected MLflow's database; move it away, and `dvc repro track` makes the database"
+        )
 
 
 def _create(place: Place) -> None:

@@ -3,10 +3,8 @@
 import ctypes
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -316,14 +314,6 @@ def test_a_server_that_is_away_ends_in_one_line_without_the_password(
         assert message.startswith(f"the MLflow store {address.replace('me:secret@', '')}: ")
         assert message.endswith("the results are complete without it; once it is mended, `dvc repro track` fills it")
         assert "secret" not in message
-
-
-def test_a_store_of_a_newer_mlflow_is_refused_and_left_as_it_is(tracked: Path) -> None:
-    with closing(sqlite3.connect("mlflow.db")) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = 'newer'")
-    before = Path("mlflow.db").read_bytes()
-    assert "(found version newer, but expected" in refusal()
-    assert Path("mlflow.db").read_bytes() == before
 
 
 def test_a_read_only_store_is_refused_in_one_line_that_names_it(tracked: Path) -> None:
