@@ -13,6 +13,7 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 import pooch  # noqa: E402
 import pytest  # noqa: E402
+from counts import Counts  # noqa: E402
 from filelock import FileLock  # noqa: E402
 from selenium import webdriver  # noqa: E402
 
@@ -87,5 +88,17 @@ def limited() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the longest test, the pipeline end to end, because the other process runs the rest meanwhile."""
+    """Start with the longest test, the pipeline end to end, because the other process runs the rest meanwhile.
+
+    Reports of tests travel between processes with their properties, but without their marks.
+    """
     items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+    for item in items:
+        if mark := item.get_closest_marker("tried"):
+            item.user_properties.append(("tried", mark.args[0]))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count in the process that hears of every test."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Counts())

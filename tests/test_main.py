@@ -109,7 +109,7 @@ def test_a_stage_waits_for_the_same_stage_of_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
 
     def enter(*command: str) -> str:
         with lifetime.turn(command):

@@ -40,6 +40,8 @@ from stages.data import sources
 from stages.data.limited import REASON_CHARACTERS, STANDARD, Way
 from stages.data.mnist import ARRAY_OF_FILE
 
+pytestmark = pytest.mark.tried("hostile downloads")
+
 MEGABYTE = 2**20
 ZEROS = bytes(MEGABYTE)
 LIMITS = replace(STANDARD, silence_seconds=2.0, file_bytes=8 * MEGABYTE, memory_bytes=256 * MEGABYTE)

@@ -22,6 +22,8 @@ from stages.base import files
 from stages.base.errors import UserError
 from stages.config import load
 
+pytestmark = pytest.mark.tried("hostile params.yaml")
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 CONTENT: dict[str, Any] = YAML(typ="safe").load(TEXT)

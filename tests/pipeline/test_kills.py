@@ -17,6 +17,8 @@ import pytest
 import servers
 from project import N_RUNS, OUTS, Project, copy_of
 
+pytestmark = pytest.mark.tried("killed stages")
+
 FAULTS = Path(__file__).parents[1] / "faults"
 # From the last to the first, so that each stage still has its deps when the stages before it are killed. With each, one
 # of its last moments.
@@ -115,7 +117,10 @@ def run_stage(project: Project, stage: str, **fault: Any) -> int:
 
 
 @pytest.mark.parametrize("how", ["cut", "kill"])
-def test_dvc_repro_alone_mends_what_killed_stages_leave(project: Project, whole: dict[str, Any], how: str) -> None:
+def test_dvc_repro_alone_mends_what_killed_stages_leave(
+    project: Project, whole: dict[str, Any], how: str, record_property: Callable[[str, int], None]
+) -> None:
+    record_property("faults", len(STAGES))
     for stage, last in STAGES.items():
         # In the middle of the first file, or just before the last one.
         run_stage(project, stage, moment=0 if how == "cut" else last, how=how)

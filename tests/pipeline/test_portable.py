@@ -10,6 +10,8 @@ from project import OUTS, Project, make, plain_environment, shortest_content
 
 from pipeline.test_kills import store
 
+pytestmark = pytest.mark.tried("settings of the user")
+
 ROOT = Path(__file__).parents[2]
 # Without an apostrophe, which MLflow cannot handle: its first statement to a new store quotes the path with them.
 ODD = 'a "test" – Prüfung 数 $HOME & co 50% #1 a?b'

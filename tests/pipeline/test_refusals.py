@@ -17,6 +17,8 @@ from project import OUTS, Project, copy_of
 from stages.base import files
 from stages.base.errors import UserError
 
+pytestmark = pytest.mark.tried("damaged files, full disks")
+
 FAULTS = Path(__file__).parents[1] / "faults"
 Damage = Callable[[bytes], bytes]
 
@@ -66,8 +68,11 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage, names in READ.items() for name in names])
-def test_a_damaged_file_is_refused_by_its_path(here: Path, stage: str, name: str) -> None:
+def test_a_damaged_file_is_refused_by_its_path(
+    here: Path, stage: str, name: str, record_property: Callable[[str, int], None]
+) -> None:
     path = Path(name)
+    record_property("faults", len(ARCHIVE if path.suffix == ".npz" else TEXT))
     content = path.read_bytes()
     module, *arguments = stage.split()
     path.chmod(0o644)

@@ -22,6 +22,8 @@ from stages.tracking.store import Store
 from tracking import sample
 from tracking.test_track import assert_complete, refusal
 
+pytestmark = pytest.mark.tried("stores and servers of MLflow")
+
 REMEDY = "the results are complete without it; once it is mended, `dvc repro track` fills it"
 
 
