@@ -7,6 +7,7 @@ The case and its data go to a folder of own cases, `mine/` by default, in which 
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 from contextlib import chdir
@@ -15,9 +16,12 @@ from typing import Any
 
 from stages.base import console
 from stages.base.errors import UserError
+from stages.config.strict import shorten
 from stages.recording import folder as folders
 from stages.recording import process, recorded, suggested
 from stages.recording.taken import write_case
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +58,7 @@ def main(*arguments: str) -> None:
     if options.fit < 1 or options.timeout <= 0:
         raise UserError(f"--fit {options.fit} --timeout {options.timeout:g}; expected at least 1, and above 0")
     where = folders.shortest(folder)
+    before = changed_here()
     console.say(f"running {script} with {options.python} until it trains")
     console.say(f"its data stays on this machine, in {where}/data/own, which Git ignores")
     limits = process.Limits(options.timeout, options.memory * 1e9 if options.memory else process.all_memory())
@@ -69,6 +74,8 @@ def main(*arguments: str) -> None:
             "run_on": options.check,
         }
         ended = process.run(options.python, job, temporary, limits)
+        if written := changed_here() - before:
+            console.say(f"{script} wrote into {ROOT}: {shorten(', '.join(sorted(written)))}; `git status` shows it all")
         if error := process.error_of(options.script, ended):
             if ended.report.keys().isdisjoint(("refused", "ended", "input")):
                 tell_last_lines(options.script, temporary / "log.txt")
@@ -83,6 +90,15 @@ def main(*arguments: str) -> None:
     console.say(suggested.next_command(folder))
     if options.check:
         compare(folder, case, ended.report.get("history"))
+
+
+def changed_here() -> set[str]:
+    """Return the files of this clone that differ from its last commit or are new, by Git; none without Git."""
+    command = ["git", "-C", str(ROOT), "status", "--porcelain", "--no-renames"]
+    try:
+        return {line[3:] for line in subprocess.run(command, capture_output=True, text=True).stdout.splitlines()}
+    except OSError:
+        return set()
 
 
 def tell_last_lines(script: str, log: Path) -> None:

@@ -1,7 +1,9 @@
 """The child process that runs a person's script with the hook, under limits of time and memory."""
 
+import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,10 @@ CHILD = Path(__file__).resolve().with_name("child.py")
 LAST_LINES, LAST_BYTES = 12, 20_000
 LOOK_EVERY = 0.1  # seconds
 MOST_BYTES = 2_000_000_000
+MOST_PRINTED = 100_000_000  # bytes
+LEAST_FREE = 200_000_000  # bytes of the disk that a recording may not take
+
+PR_SET_CHILD_SUBREAPER = 36  # from Linux's prctl.h
 
 
 class Limits(NamedTuple):
@@ -55,6 +61,9 @@ def run(python: str, job: Mapping[str, Any], folder: Path, limits: Limits) -> En
     path.write_text(json.dumps({**job, "report": str(report), "max_bytes": MOST_BYTES}), encoding="utf-8")
     # The settings are those of whichfix: the script gets the threads and the processor that it has without them.
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    # A process of the script whose parent has ended becomes a child of this one.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    others = descendants(os.getpid())
     with (folder / "log.txt").open("wb") as log:
         try:
             process = subprocess.Popen(
@@ -70,19 +79,26 @@ def run(python: str, job: Mapping[str, Any], folder: Path, limits: Limits) -> En
         # By default SIGTERM ends this process alone, and the script would run on.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
-            limit = watch(process, limits)
+            limit = watch(process, limits, folder)
         finally:
             signal.signal(signal.SIGTERM, before)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            while left := descendants(os.getpid()) - others:
+                for number in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
+                for number in left:
+                    with suppress(ChildProcessError):
+                        os.waitpid(number, 0)
     found: dict[str, Any] = {}
     with suppress(FileNotFoundError, ValueError):
         found = json.loads(report.read_bytes())
     return Ended(found, process.returncode, limit)
 
 
-def watch(process: "subprocess.Popen[bytes]", limits: Limits) -> str | None:
+def watch(process: "subprocess.Popen[bytes]", limits: Limits, folder: Path) -> str | None:
     """Wait for the end of `process`; return the limit that it exceeds, in words, as soon as it does."""
     end = time.monotonic() + 60 * limits.minutes
     while process.poll() is None:
@@ -90,8 +106,21 @@ def watch(process: "subprocess.Popen[bytes]", limits: Limits) -> str | None:
             return f"not done after {limits.minutes:g} minutes; a longer time is --timeout MINUTES"
         if (used := resident(process.pid)) > limits.memory:
             return f"took {used / 1e9:.1f} GB of memory; a higher limit is --memory GB"
+        if (folder / "log.txt").stat().st_size > MOST_PRINTED:
+            return f"printed more than {MOST_PRINTED / 1e6:.0f} MB and has not trained; let it print less"
+        if shutil.disk_usage(folder).free < LEAST_FREE:
+            return f"the disk of {folder.parent} is nearly full; free {LEAST_FREE / 1e6:.0f} MB, or set TMPDIR"
         time.sleep(LOOK_EVERY)
     return None
+
+
+def descendants(number: int) -> set[int]:
+    """Return the processes that the process `number` and those below it have started and that have not ended."""
+    found = set()
+    for path in Path(f"/proc/{number}/task").glob("*/children"):
+        with suppress(OSError):
+            found |= set(map(int, path.read_text(encoding="utf-8").split()))
+    return found.union(*map(descendants, found))
 
 
 def resident(group: int) -> int:
@@ -139,7 +168,8 @@ def error_of(script: str, ended: Ended) -> UserError | None:
         text += f"; it called {calls}" if calls else ""
         text += "; expected a call of Model.fit or train_on_batch"
     else:
-        text = f"{script}: Python ended with code {ended.code} before the script trained; see the lines above"
+        killed = ", perhaps for lack of memory" if ended.code == -signal.SIGKILL else ""
+        text = f"{script}: Python ended with code {ended.code} before the script trained{killed}; see the lines above"
     return UserError(printable(shorten(text, 900)))
 
 

@@ -2,9 +2,9 @@
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,10 @@ from stages.base.errors import UserError
 from stages.recording import process
 
 # Stands for recording/child.py: the scripts of these tests write the report themselves.
+START = (
+    "import subprocess, sys; a = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+    "open('../pid', 'w').write(str(a.pid))"
+)
 CHILD = """
 import json, os, runpy, sys
 job = json.load(open(sys.argv[1]))
@@ -87,6 +91,7 @@ def test_the_script_does_not_get_the_processor_settings_of_whichfix(
         run(folder, script)
 
 
+@pytest.mark.tried("scripts to record")
 @pytest.mark.parametrize(
     ("script", "words"),
     [
@@ -137,6 +142,7 @@ def test_the_last_lines_of_the_script_are_shown_if_it_fails(folder: Path, capfd:
     assert errors[-2:] == ["  line 99999", "  \\x1b[31mred\\x07"]
 
 
+@pytest.mark.tried("scripts to record")
 @pytest.mark.parametrize(
     ("script", "options", "words"),
     [
@@ -147,16 +153,55 @@ def test_the_last_lines_of_the_script_are_shown_if_it_fails(folder: Path, capfd:
 def test_a_script_that_takes_too_much_is_ended_with_the_processes_that_it_started(
     folder: Path, script: str, options: tuple[str, ...], words: str
 ) -> None:
-    start = "import subprocess, sys; a = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
     with pytest.raises(UserError, match=words):
-        run(folder, f"{start}open('../pid', 'w').write(str(a.pid)); {script}", *options)
-    child = int((folder / "pid").read_text())
-    end = time.monotonic() + 10
-    while time.monotonic() < end and is_running(child):
-        time.sleep(0.05)
-    assert not is_running(child)
+        run(folder, f"{START}; {script}", *options)
+    assert not is_running(int((folder / "pid").read_text()))
 
 
+@pytest.mark.tried("scripts to record")
+@pytest.mark.parametrize("left", ["a process in a session of its own", "a process whose parent has ended"])
+def test_nothing_that_a_script_starts_runs_on(folder: Path, left: str) -> None:
+    own = START.replace(")']", ")'], start_new_session=True")
+    orphan = f"import os, time\nif not os.fork():\n    {own}; os._exit(0)\ntime.sleep(1)"
+    with pytest.raises(UserError, match="two inputs"):
+        run(folder, f"{own if 'session' in left else orphan}\nreport(refused='two inputs')")
+    assert not is_running(int((folder / "pid").read_text()))
+
+
+@pytest.mark.tried("scripts to record")
+@pytest.mark.parametrize(
+    ("limit", "value", "words"),
+    [("MOST_PRINTED", 1000, "printed more than 0 MB and has not trained"), ("LEAST_FREE", 1 << 60, "is nearly full")],
+)
+def test_a_script_that_would_fill_the_disk_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, words: str
+) -> None:
+    monkeypatch.setattr(process, limit, value)
+    with pytest.raises(UserError, match=words):
+        run(folder, "while True:\n    print('again')")
+    assert list((folder / "temporary").iterdir()) == []
+
+
+@pytest.mark.tried("scripts to record")
+def test_a_script_that_writes_into_the_clone_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "clone").mkdir()
+    subprocess.run(["git", "init", "--quiet"], cwd=folder / "clone", check=True)
+    monkeypatch.setattr(record, "ROOT", folder / "clone")
+    run(folder, f"open('../clone/params.yaml', 'w'); {RECORD} report(recorded=True)")
+    assert f"train.py wrote into {folder}/clone: params.yaml; `git status` shows it all\n" in capsys.readouterr().out
+
+
+@pytest.mark.tried("scripts to record")
+def test_a_secret_that_a_script_prints_is_in_its_log_alone(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(folder, f"print('secret-4711'); {RECORD} report(recorded=True)", arguments=("--key", "secret-4712"))
+    assert "secret-471" not in "".join(capfd.readouterr())
+    holding = [path for path in folder.rglob("*") if path.is_file() and b"secret-471" in path.read_bytes()]
+    assert sorted(str(path.relative_to(folder)) for path in holding) == ["here/train.py", "own/logs/my_case.txt"]
+
+
+@pytest.mark.tried("scripts to record")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_record_that_is_ended_ends_the_script(folder: Path, number: signal.Signals) -> None:
     sleep = (
