@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -20,7 +21,7 @@ from stages.base.errors import UserError
 from stages.tracking import patience
 from stages.tracking.store import Store
 from tracking import sample
-from tracking.test_track import assert_complete, refusal
+from tracking.test_track import assert_complete, named, refusal, set_score
 
 pytestmark = pytest.mark.tried("stores and servers of MLflow")
 
@@ -185,3 +186,27 @@ def test_a_server_that_is_killed_half_way_ends_track_and_the_next_one_completes(
         servers.wait_until(lambda: servers.responds(f"{uri}/health"), server)
         track.main()
         assert_complete(uri)
+
+
+def test_a_database_that_another_program_writes_is_waited_for(tracked: Path) -> None:
+    set_score("as_posted", 0.125)
+    with closing(sqlite3.connect(tracked / "mlflow.db", check_same_thread=False, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(3, other.execute, ["COMMIT"])
+        timer.start()
+        track.main()
+        timer.join()
+    assert named("as_posted").data.metrics["test_accuracy"] == 0.125
+
+
+def test_a_clock_that_is_wrong_changes_only_times(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tracked / "mlflow.db").rename(tracked / "other.db")
+    os.utime(tracked / "other.db", (0, 0))
+    monkeypatch.setattr(time, "time", lambda: 5e8)
+    track.main()
+    assert_complete()
+    assert "runs added" in capsys.readouterr().out
+    track.main()
+    assert "MLflow store is up to date" in capsys.readouterr().out
