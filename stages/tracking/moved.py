@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from stages.base.errors import UserError
-from stages.tracking.place import ARTIFACTS, DATABASE
+from stages.tracking.place import ARTIFACTS, DATABASE, aside
 from stages.tracking.store import CASE, KEY, Store
 
 # mlflow.entities.ViewType
@@ -53,7 +53,8 @@ def rebuild(store: Store, cases: Collection[str]) -> Store:
     if foreign:
         raise UserError(
             f"{database} was moved here or lost its artifacts, and holds more than the results of whichfix "
-            f"({foreign[0]}); move it back, or move it away so that `dvc repro track` makes it anew"
+            f"({foreign[0]}); move it back, or run `{aside(database)} && dvc repro track`, which makes "
+            "another one"
         )
     for name in own:
         shutil.rmtree(database.parent / ARTIFACTS / name, ignore_errors=True)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ class Place:
     def artifacts(self, case: str) -> Path | None:
         """Return the folder for the artifacts of `case`: beside an SQLite database, None if a server decides."""
         return self.database.parent / ARTIFACTS / case if self.database else None
+
+
+def aside(database: Path = Path(DATABASE)) -> str:
+    """Return the command that moves a database out of the way, so that `track` makes another one."""
+    name = shlex.quote(str(database))
+    return f"mv {name} {name}.moved"
 
 
 def find() -> Place:

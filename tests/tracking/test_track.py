@@ -229,8 +229,16 @@ def test_a_moved_store_with_runs_of_others_is_refused_and_kept(
     shutil.copytree(template, tmp_path / "moved")
     monkeypatch.chdir(tmp_path / "moved")
     client().create_run("0", run_name="my own")
-    assert "holds more than the results of whichfix (run my own); move it back" in refusal()
+    message = refusal()
+    assert "holds more than the results of whichfix (run my own); move it back" in message
     assert len(all_runs()) == N_RUNS + 1
+    (remedy,) = re.findall("or run `(.*) && dvc repro track`", message)
+    subprocess.run(["bash", "-euc", remedy], check=True)
+    # A process of its own, because MLflow is still connected to the file that was moved.
+    command = [sys.executable, "-m", "stages", "track"]
+    ended = subprocess.run(command, env=sample.environment(), capture_output=True, text=True, check=False)
+    assert ended.stdout.startswith(f"MLflow: {len(TOP_RUNS)} runs added"), ended.stderr
+    assert "my own" in {run.info.run_name for run in all_runs(f"sqlite:///{tmp_path}/moved/mlflow.db.moved").values()}
 
 
 def test_stale_runs_are_tagged_until_their_results_come_back_and_new_ones_name_the_commit(
