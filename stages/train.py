@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.base import console, files
+from stages.base import cached, console, files
 from stages.base.errors import UserError
 from stages.config import load
 from stages.config.planned import PlannedRuns
@@ -43,6 +43,10 @@ class RunFiles:
         self.found, damaged = runs.stored(self.folder)
         for path in damaged:
             console.say(f"{path} is damaged; its run is trained anew")
+            # DVC would keep a damaged copy in its cache, and not put the new file in its place.
+            for copy in cached.damaged_copies(path):
+                copy.unlink()
+                console.say(f"removed {copy}, the damaged copy of DVC's cache")
         self.scores: dict[Path, Scores] = {}
         self.trained = 0
 

@@ -4,9 +4,11 @@
 It is the same under every supported Python.
 """
 
+import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -179,6 +181,22 @@ def clone_of(project: Project, folder: Path) -> Project:
     """Return a clone of a project by Git, so without any result that Git ignores."""
     project.succeed("git", "clone", "--quiet", str(project.folder), str(folder))
     return Project(folder, connected(project.environment))
+
+
+def copy_in_cache(project: Project, name: str) -> Path:
+    """Return the path of the copy of a file in DVC's cache."""
+    digest = hashlib.md5((project.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+    return project.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file, and keep its size, time and mode."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(stat.S_IMODE(status.st_mode))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def connected(environment: Mapping[str, str]) -> dict[str, str]:

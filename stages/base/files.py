@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages.base import cached
 from stages.base.errors import UserError
 
 if TYPE_CHECKING:  # Importing pandas takes 0.4 s, and most stages read no table.
     import pandas as pd
 
 PARAMS = Path("params.yaml")
-LOCK = Path("dvc.lock")
+LOCK = cached.LOCK
 CONFIGS = Path("configs")
 CASES = CONFIGS / "cases.json"
 RECIPES = CONFIGS / "recipes.json"
@@ -119,8 +120,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def damaged(path: Path, found: str, expected: str) -> UserError:
-    """Return the error for a file that does not hold what a stage wrote there."""
-    return UserError(f"{path}: {found}; expected {expected}; delete it and run `dvc repro`, which makes it anew")
+    """Return the error for a file that does not hold what a stage wrote there.
+
+    If DVC would restore the file from a copy that is damaged, too, the error names the copy.
+    """
+    remedy = "delete it and run `dvc repro`, which makes it anew"
+    if copies := cached.damaged_copies(path):
+        remedy = f"its copy in DVC's cache is damaged, too; run `{cached.remove(path, *copies)} && dvc repro`"
+    return UserError(f"{path}: {found}; expected {expected}; {remedy}")
 
 
 def read_json(path: Path) -> Any:

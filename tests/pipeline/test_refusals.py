@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from documented import line
-from project import OUTS, Project, copy_of
+from project import OUTS, Project, copy_in_cache, copy_of, flip
 
 from stages.base import files
 from stages.base.errors import UserError
@@ -99,15 +99,35 @@ def test_a_missing_file_is_refused_by_its_path_in_one_line(here: Path) -> None:
     assert str(caught.value) == f"{path} is missing; run `dvc repro`, which makes it"
 
 
-def test_dvc_repro_trains_a_damaged_run_again(shortest: Project, tmp_path: Path) -> None:
-    project = copy_of(shortest, tmp_path / "project")
-    path = project.folder / "runs/ex4/as_posted/seed_0.npz"
+def test_dvc_repro_trains_a_damaged_run_again_and_replaces_its_damaged_copy(shortest: Project, tmp_path: Path) -> None:
+    project, name = copy_of(shortest, tmp_path / "project"), "runs/ex4/as_posted/seed_0.npz"
+    path, copy = project.folder / name, copy_in_cache(shortest, name).relative_to(shortest.folder)
     content = path.read_bytes()
+    flip(project.folder / copy)
     path.write_bytes(content[:-9])
     before = len(project.trained())
-    assert "runs/ex4/as_posted/seed_0.npz is damaged" in project.dvc("repro", "train@ex4")
-    assert path.read_bytes() == content
+    assert f"{name} is damaged" in project.dvc("repro", "train@ex4")
+    assert path.read_bytes() == (project.folder / copy).read_bytes() == content
     assert project.trained()[before:] == [("ex4", "as_posted", 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "made_by", "read_by"),
+    [("data/prepared/ex4.npz", "prepare", "train"), ("baselines/ex4/logistic_regression.npz", "baseline", "evaluate")],
+)
+def test_the_command_of_the_message_mends_a_file_whose_copy_is_damaged(
+    project: Project, name: str, made_by: str, read_by: str
+) -> None:
+    path, copy = project.folder / name, copy_in_cache(project, name)
+    content = path.read_bytes()
+    flip(copy)
+    path.unlink()
+    project.dvc("repro", f"{made_by}@ex4")
+    assert path.read_bytes() != content
+    ended = project.stage(read_by, "ex4")
+    (command,) = re.findall(r"; its copy in DVC's cache is damaged, too; run `(.*)`\n", ended.stderr)
+    project.succeed("bash", "-euc", command)
+    assert path.read_bytes() == copy.read_bytes() == content
 
 
 @pytest.fixture
