@@ -16,7 +16,7 @@ from stages.base import lifetime  # noqa: E402
 from stages.base.errors import UserError, one_line  # noqa: E402
 
 STAGES = ("plan", "fetch", "prepare", "train", "baseline", "evaluate", "report", "track")
-COMMANDS = ("record", "add", "suggest", "answer", "preview")
+COMMANDS = ("record", "add", "suggest", "answer", "preview", "doctor")
 TOOLS = ("keras_names", "params_page", "settings")
 NAMES = STAGES + COMMANDS + TOOLS
 
