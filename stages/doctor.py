@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.base import cached, console, files
 from stages.base.errors import UserError
@@ -114,7 +115,10 @@ def own_data(stages: dict[str, Any]) -> Iterator[Finding]:
         tracked, aside = path.with_name(f"{path.name}.dvc"), shlex.quote(f"{path}.damaged")
         if not tracked.is_file():
             continue
-        (out,) = YAML(typ="safe").load(tracked)["outs"]
+        try:
+            (out,) = YAML(typ="safe").load(tracked)["outs"]
+        except (YAMLError, LookupError, TypeError, ValueError):  # DVC names it
+            continue
         copy, file = cached.copy_path(out["md5"]), shlex.quote(str(path))
         if not copy.is_file():
             continue
