@@ -81,7 +81,7 @@ def test_own_data_are_prepared_and_what_was_done_to_them_is_said(
     files.write_json(files.config_path("heart", "data"), planned(data, "binary"))
     prepare.main("heart")
     assert capsys.readouterr().out.splitlines() == [
-        "heart: sex is text and becomes 2 columns of 0 and 1",
+        "heart: column sex is text and becomes 2 columns of 0 and 1",
         "heart: 2 rows are too few to split; networks are scored on the rows that they learn",
         "wrote data/prepared/heart.npz: 2 train",
     ]

@@ -3,37 +3,28 @@
 What is refused is named by column and number of rows, never by a value.
 """
 
-import io
+import os
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from stages.base import files
 from stages.base.errors import UserError
 from stages.config.data import OwnData
 from stages.config.schema import Task
-from stages.config.strict import printable, shorten
 from stages.data.prepared import Facts, Prepared
 from stages.data.splits import cut, rows_of_splits
+from stages.data.tables import MOST_CELLS, refused, table
 
-if TYPE_CHECKING:  # Importing pandas takes 0.4 s, and data may be arrays.
-    import pandas as pd
-
-# Numbers in the inputs of all splits together: 2 GB in float32.
-MOST_CELLS = 500_000_000
-MOST_CATEGORIES = 1000
 # With fewer rows a score on some of them says nothing, so the score on the training split counts.
 FEW = 50
 MOST_CLASSES = 65_536
-
-
-def refused(path: Path, problem: str) -> UserError:
-    """Return the error for the file at `path`, in one line."""
-    return UserError(printable(f"{path}: {shorten(problem, 600)}"))
+# Bytes of all arrays of an archive: `MOST_CELLS` numbers in float64.
+MOST_BYTES = 8 * MOST_CELLS
 
 
 def prepare(data: OwnData, task: Task) -> tuple[Prepared, list[str]]:
@@ -45,18 +36,24 @@ def prepare(data: OwnData, task: Task) -> tuple[Prepared, list[str]]:
         If the file cannot be read, or its content cannot be trained on.
     """
     path = Path(data.file)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path} is missing; expected the data of the case, as data.file says")
+    if not path.is_file():
+        raise UserError(f"{path} is a folder or a device; expected a file with the data of the case, as data.file says")
+    before = path.stat()
     arrays, features, names, said = (table if data.is_table else archive)(path, data)
     x = {split: inputs(path, array) for split, array in arrays["x"].items()}
     if sum(array.size for array in x.values()) > MOST_CELLS:
         cells = " and ".join(f"{len(array)} rows of {array[0].size} inputs" for array in x.values())
         raise refused(path, f"{cells} are too many; expected at most {MOST_CELLS} numbers; keep a part of the rows")
     y, raw, facts = answers(path, task, arrays["y"], names)
+    if changed(before, path.stat()):
+        # DVC takes the digest of the file after the stage, and would never know that other data were prepared.
+        raise refused(path, "the file changed while it was read; expected it to stay; enter `dvc repro` again")
     facts = facts.model_copy(update={"features": features, "hidden": data.names == "hide"})
     if facts.hidden:
         facts = hidden(facts)
-    weight = arrays["sample_weight"]
+    weight = None if (found := arrays["sample_weight"]) is None else numbers(path, "sample_weight", found)
     prepared = Prepared(x, y, facts, "", raw, weight, arrays["weights"])
     n_rows = len(x["train"])
     if (data.validation_split or data.test_split) and n_rows < FEW:
@@ -68,101 +65,14 @@ def prepare(data: OwnData, task: Task) -> tuple[Prepared, list[str]]:
     return prepared, said
 
 
-def table(path: Path, data: OwnData) -> tuple[dict[str, Any], list[str], list[str], list[str]]:
-    """Return the arrays of a table, the names of inputs and of targets, and what was done."""
-    frame = read_table(path)
-    if not frame.columns.is_unique:
-        raise refused(path, "two columns have one name; expected a name of its own for each")
-    wanted = [*(data.target or ()), *data.drop, *([data.sample_weight] if data.sample_weight else [])]
-    for column in wanted:
-        if column not in frame.columns:
-            # The first row of a table without a header must not be shown.
-            if any(is_number(name) for name in frame.columns):
-                raise refused(path, f"no column {column}, and the first line has numbers; expected a header of names")
-            raise refused(path, f"no column {column}; expected one of: {', '.join(map(str, frame.columns[:20]))}")
-    if not len(frame):
-        raise refused(path, "no rows; expected a header and a row per example")
-    for column in frame.columns:
-        if column not in data.drop and (missing := int(frame[column].isna().sum())):
-            raise refused(
-                path,
-                f"column {column} has {missing} missing values of {len(frame)}; "
-                "fill them or drop their rows, or name the column under data.drop",
-            )
-    targets = frame[list(data.target or ())]
-    weight = frame[data.sample_weight] if data.sample_weight else None
-    coded, said = encoded(path, frame.drop(columns=wanted))
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused next
-        x = coded.to_numpy(np.float32)
-    if len(columns := np.flatnonzero(~np.isfinite(x).all(axis=0))):
-        raise refused(path, f"column {coded.columns[columns[0]]} has values that are not finite in float32")
-    arrays = {
-        "x": {"train": x},
-        "y": {"train": targets.to_numpy()},
-        "sample_weight": None if weight is None else numbers(path, "sample_weight", weight.to_numpy()),
-        "weights": {},
-    }
-    return arrays, list(map(str, coded.columns)), list(map(str, targets.columns)), said
-
-
-def read_table(path: Path) -> "pd.DataFrame":
-    """Return the table in a CSV or Parquet file."""
-    import pandas as pd
-
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # In pieces, a column of numbers and texts would have both.
-        frame = pd.read_csv(path, skipinitialspace=True, low_memory=False)
-    except UnicodeDecodeError as error:
-        raise refused(path, f"byte {error.object[error.start]:#x} is not UTF-8; save the table as UTF-8") from None
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise refused(path, f"{reason}; expected a table with one header") from None
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first fields for names of rows
-        raise refused(path, "the rows have more fields than the header; expected a name for each column")
-    return frame
-
-
-def is_number(name: object) -> bool:
-    """Return whether the name of a column is a number."""
-    try:
-        float(str(name))
-    except ValueError:
-        return False
-    return True
-
-
-def encoded(path: Path, frame: "pd.DataFrame") -> tuple["pd.DataFrame", list[str]]:
-    """Return the inputs as numbers, with a column for each value of a column of text, and what was done."""
-    import pandas as pd
-
-    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
-    said = []
-    for name in texts:
-        try:
-            count = frame[name].nunique()
-        except TypeError:  # values that cannot be compared
-            raise refused(path, f"column {name} has lists; expected numbers or text; split it, or drop it") from None
-        if count > MOST_CATEGORIES:
-            raise refused(
-                path,
-                f"column {name} is text with {count} different values; expected at most {MOST_CATEGORIES}; "
-                "name the column under data.drop",
-            )
-        said.append(f"{name} is text and becomes {count} columns of 0 and 1")
-    if not len(frame.columns):
-        raise refused(path, "no column is left for the inputs; expected at least one beside the target")
-    return pd.get_dummies(frame, columns=texts, dtype=np.float32) if texts else frame, said
+def changed(before: os.stat_result, after: os.stat_result) -> bool:
+    """Return whether a file was written between two looks at it."""
+    return (before.st_mtime_ns, before.st_size, before.st_ino) != (after.st_mtime_ns, after.st_size, after.st_ino)
 
 
 def archive(path: Path, data: OwnData) -> tuple[dict[str, Any], None, list[str], list[str]]:
     """Return the arrays of an NPZ file, by what they are for."""
-    try:
-        with np.load(io.BytesIO(files.read_bytes(path)), allow_pickle=False) as stored:
-            members = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, LookupError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        raise refused(path, "not an archive of arrays of numbers or text; expected what NumPy's savez writes") from None
+    members = read_members(path)
     arrays: dict[str, Any] = {"x": {}, "y": {}, "weights": {}}
     for split in ("train", *data.given):
         suffix = "" if split == "train" else f"_{split}"
@@ -172,15 +82,17 @@ def archive(path: Path, data: OwnData) -> tuple[dict[str, Any], None, list[str],
                 raise refused(path, f"no array {kind}{suffix}; expected it beside the arrays {found}")
             arrays[kind][split] = members[f"{kind}{suffix}"]
         x, y = arrays["x"][split], arrays["y"][split]
-        if x.ndim < 2 or y.ndim not in (1, 2) or len(x) != len(y) or not len(x):
+        if x.ndim < 2 or y.ndim not in (1, 2) or len(x) != len(y) or not x.size or not y.size:
             shapes = f"x{suffix} is {list(x.shape)} and y{suffix} is {list(y.shape)}"
             raise refused(path, f"{shapes}; expected a row per example, [n, features], and [n] or [n, columns]")
         if x.shape[1:] != arrays["x"]["train"].shape[1:]:
             raise refused(path, f"x{suffix} is {list(x.shape)}; expected examples of the shape of x")
+        if y.shape[1:] != arrays["y"]["train"].shape[1:]:
+            raise refused(path, f"y{suffix} is {list(y.shape)}; expected the columns of y")
     weight = members.get(data.sample_weight or "sample_weight")
     if data.sample_weight and weight is None:
         raise refused(path, f"no array {data.sample_weight}; expected it, as data.sample_weight says")
-    arrays["sample_weight"] = None if weight is None else numbers(path, "sample_weight", weight)
+    arrays["sample_weight"] = weight
     if weight is not None and weight.shape != (len(arrays["x"]["train"]),):
         raise refused(
             path, f"sample_weight is {list(weight.shape)}; expected [{len(arrays['x']['train'])}], one per row"
@@ -194,8 +106,31 @@ def archive(path: Path, data: OwnData) -> tuple[dict[str, Any], None, list[str],
     return arrays, None, [str(place) for place in range(columns)], []
 
 
+def read_members(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an NPZ file by name. Nothing in it is unpickled."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > MOST_BYTES:
+            found = f"{size / 1e6:,.0f} MB; expected at most {MOST_BYTES / 1e6:,.0f} MB"
+            raise refused(path, f"the arrays have {found}; keep a part of the rows, or use a smaller dtype")
+        with np.load(path, allow_pickle=False) as stored:
+            # A member that is no array comes as bytes.
+            members = {name: stored[name] for name in stored.files}
+        if not all(isinstance(array, np.ndarray) for array in members.values()):
+            raise ValueError
+    except (
+        *(ValueError, OSError, EOFError, LookupError, TypeError, RuntimeError, NotImplementedError),
+        *(MemoryError, zipfile.BadZipFile, zlib.error),  # a header may ask for more memory than its array has bytes
+    ):
+        raise refused(path, "not an archive of arrays of numbers or text; expected what NumPy's savez writes") from None
+    return members
+
+
 def numbers(path: Path, name: str, values: np.ndarray) -> np.ndarray:
     """Return `values` as float32."""
+    if values.dtype.kind in "cmMV":  # NumPy would drop the imaginary part, or count seconds
+        raise refused(path, f"{name} has {values.dtype}; expected real numbers")
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused next
             found = values.astype(np.float32)
@@ -240,8 +175,13 @@ def single_column(
     """Return classes of one column of whole numbers, truth values or texts."""
     flat = {split: array.reshape(len(array)) for split, array in given.items()}
     is_text = any(array.dtype.kind not in "biuf" for array in flat.values())
+    if any(array.dtype.kind in "cmMV" for array in flat.values()):
+        raise refused(path, "the target has complex numbers, times or structures; expected numbers or texts as classes")
     if is_text:
-        flat = {split: array.astype(str) for split, array in flat.items()}
+        try:
+            flat = {split: array.astype(str) for split, array in flat.items()}
+        except UnicodeDecodeError:
+            raise refused(path, "the target has bytes that are not ASCII; expected texts as classes") from None
     elif not all(np.isfinite(array).all() for array in flat.values()):
         raise refused(path, "the target has values that are not finite; expected classes")
     elif not all(np.array_equal(array, np.round(array.astype(np.float64))) for array in flat.values()):
@@ -250,6 +190,10 @@ def single_column(
     if len(classes) > MOST_CLASSES or (task == "binary" and len(classes) > 2):
         expected = "at most 2 with task binary" if task == "binary" else f"at most {MOST_CLASSES}"
         raise refused(path, f"the target has {len(classes)} classes; expected {expected}")
+    if is_text and len({unicodedata.normalize("NFC", name) for name in classes}) < len(classes):
+        raise refused(
+            path, "two classes of the target look the same, because accents are written in two ways; write them in one"
+        )
     places = {split: np.searchsorted(classes, array) for split, array in flat.items()}
     y = {split: index(array, len(classes)) for split, array in places.items()}
     values = None if is_text else [float(value) for value in classes]

@@ -1,5 +1,12 @@
 """A person's own table or arrays become data to train on, or are refused in one line that shows no value."""
 
+import gzip
+import io
+import os
+import pickle
+import re
+import zipfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +19,12 @@ from hypothesis import strategies as st
 from stages.base.errors import UserError
 from stages.config.data import OwnData
 from stages.config.schema import Task
-from stages.data import own, prepared, splits
+from stages.data import own, prepared, splits, tables
 from stages.data.prepared import Prepared
 
 SECRET = "Winterbottom"
 NPZ = Path("data/own/a.npz")
+READ_PARQUET = pd.read_parquet
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +68,8 @@ def test_a_table_becomes_inputs_by_name_and_classes_with_their_values() -> None:
 
 def test_a_column_of_text_becomes_a_column_per_value_and_the_stage_says_so() -> None:
     data, said = of_table("sex,age,sick\nf,1,yes\nm,2,no\nf,3,no\n")
-    assert said == ["sex is text and becomes 2 columns of 0 and 1"]
-    assert data.facts.features == ["age", "sex_f", "sex_m"]
+    assert said == ["column sex is text and becomes 2 columns of 0 and 1"]
+    assert data.facts.features == ["age", "sex: value 1", "sex: value 2"]
     assert data.x["train"].tolist() == [[1, 1, 0], [2, 0, 1], [3, 1, 0]]
     assert (data.facts.classes, data.facts.model_dump()["values"], data.y["train"].tolist()) == (
         ["no", "yes"],
@@ -174,9 +182,13 @@ def many(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "more", "expected"),
     [
-        ("age,sick\n1,0\n,1\n", {}, "column age has 1 missing values of 2; fill them or drop their rows, or name the"),
-        ("age,sick\n1,\n2,1\n", {}, "column sick has 1 missing values of 2; "),
-        (f"age,name\n1,{SECRET}\n", {}, "no column sick; expected one of: age, name"),
+        (
+            "age,sick\n1,0\n,1\n",
+            {},
+            "column age has 1 missing values of 2, the first in row 2; fill them or drop their",
+        ),
+        ("age,sick\n1,\n2,1\n", {}, "column sick has 1 missing values of 2, the first in row 1; "),
+        (f"age,name\n1,{SECRET}\n", {}, "line 1: no column sick among 2; expected its name there"),
         (f"1,{SECRET}\n2,{SECRET}\n", {}, "no column sick, and the first line has numbers; expected a header of names"),
         ("sick,age\n", {}, "no rows; expected a header and a row per example"),
         ("", {}, "No columns to parse from file; expected a table with one header"),
@@ -189,12 +201,46 @@ def many(text: str) -> str:
         (f"age,sick\n1,{SECRET}\n2,1\n", {"task": "regression"}, "the target is not of numbers; expected numbers"),
         ("age,sick\n1,2\n2,1\n", {"task": "multilabel"}, "the target is not of columns of 0 and 1; expected a column"),
         ("a,sick,b\n1,1,1\n2,0,1\n", {"target": ["sick", "b"]}, "2 columns as target of a binary task; expected a sin"),
-        ("age,sick\n1e39,0\n2,1\n", {}, "column age has values that are not finite in float32"),
+        (
+            "age,sick\n1e39,0\n2,1\n",
+            {},
+            "row 1 of column age is not finite in float32; expected finite numbers; mend or",
+        ),
         (f"age,w,sick\n1,{SECRET},0\n2,b,1\n", {"sample_weight": "w"}, "sample_weight is not of numbers; expected num"),
         (f"age,sick\n{SECRET},1,0\nb,2,1\n", {}, "the rows have more fields than the header; expected a name for each"),
         (f"age,sick\n1,0\n2,1,{SECRET}\n", {}, "Error tokenizing data. C error: Expected 2 fields in line 3, saw 3; "),
         (many(SECRET), {}, "column a is text with 1001 different values; expected at most 1000; name the column under"),
-        (f'"a\n\x1b[31mb",c\n1,{SECRET}\n', {}, "no column sick; expected one of: a \\x1b[31mb, c"),
+        (
+            f'"\x1bsick",c\n1,{SECRET}\n',
+            {},
+            "line 1: no column sick among 2; expected its name there; did you mean \\x1bsick?",
+        ),
+        (f"{SECRET},{SECRET}s\nb,c\n", {"names": "hide"}, "line 1: no column sick among 2; expected its name there"),
+        ("age,sick,age\n1,0,2\n", {}, "line 1: columns 1 and 3 have the name age; expected different names"),
+        ("age,sick,sick\n1,0,0\n", {"names": "hide"}, "line 1: columns 2 and 3 have the same name; expected different"),
+        (
+            "caf\u00e9,cafe\u0301,sick\n1,2,0\n",
+            {},
+            "line 1: columns 1 and 2 have the name caf\u00e9; expected different",
+        ),
+        (",sick\n0,0\n1,1\n", {}, "line 1: column 1 has no name; expected a name for each column; write one there, or"),
+        ("age;sick\n1,5;0\n", {}, "line 1: no comma; expected fields that are separated by commas, and 1.5 instead of"),
+        (
+            'age,sick\n"1,5",0\n"2,5",1\n',
+            {},
+            "column age has 2 numbers among 2 different values, but is read as text; ",
+        ),
+        (f"age,sick\n1,0\n2,1\n{9 * SECRET},1\n", {}, "column age has 2 numbers among 3 different values, but is read"),
+        ("age,sick\n" + 30 * "9" + ",0\n2,1\n", {}, "column age has 2 numbers among 2 different values, but is read"),
+        (
+            "age,sick\n1,0\n2\n",
+            {},
+            "column sick has 1 missing values of 2, the first in row 2; fill them or drop their",
+        ),
+        ("age,sick\n1\0,0\n2,1\n", {}, "line 2: a byte of 0; expected text in UTF-8; save the table as UTF-8"),
+        (f'age,sick\n1,0\n"{SECRET},1\n', {}, "Error tokenizing data. C error: EOF inside string starting at row 2; "),
+        ("age,sick\n1,caf\u00e9\n2,cafe\u0301\n", {}, "two classes of the target look the same, because accents are"),
+        (f"a,sick\n{SECRET},0\n,1\n", {"names": "hide"}, "column 1 has 1 missing values of 2, the first in row 2; "),
     ],
 )
 def test_a_table_that_cannot_be_trained_on_is_refused_in_a_line_without_values(
@@ -216,19 +262,169 @@ def test_more_numbers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPa
         of_table(rows(60))
 
 
-def test_a_table_in_another_encoding_and_a_column_of_lists_are_refused() -> None:
-    Path("data/own/a.csv").write_bytes("age,sick\nMüller,1\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"^data/own/a.csv: .*not UTF-8; save the table as UTF-8$"):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("age,sick\nMüller,1\n".encode("latin-1"), "line 2: byte 0xfc is not UTF-8; save the table as UTF-8"),
+        ("age,sick\n1,0\n".encode("utf-16"), "the file is in UTF-16; expected a table as text in UTF-8"),
+        (gzip.compress(b"age,sick\n1,0\n"), "the file is compressed by gzip; expected a table as text in UTF-8"),
+        (b"PK\3\4", "the file is a ZIP archive or a workbook; expected a table as text in UTF-8"),
+        (b"PAR1", "the file is a Parquet file; expected a table as text in UTF-8"),
+        (bytes(100), "line 1: a byte of 0; expected text in UTF-8"),
+        (b"\n\n", "No columns to parse from file; expected a table with one header"),
+    ],
+)
+def test_bytes_that_are_no_table_are_refused_with_their_line(content: bytes, expected: str) -> None:
+    Path("data/own/a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"^data/own/a.csv: {re.escape(expected)}"):
         own.prepare(settings("a.csv", target="sick"), "binary")
-    pd.DataFrame({"a": [[1, 2], [3, 4]], "sick": [0, 1]}).to_parquet("data/own/a.parquet")
-    with pytest.raises(UserError, match=r"^data/own/a.parquet: column a has lists; expected numbers or text"):
-        own.prepare(settings("a.parquet", target="sick"), "binary")
-    Path("data/own/a.parquet").write_bytes(b"age,sick")
+
+
+@pytest.mark.parametrize(
+    ("bad", "mended"),
+    [
+        ("age,sick\nMü,1\nb,0\n".encode("latin-1"), "age,sick\nMü,1\nb,0\n".encode()),
+        ("age,sick\n1,0\n2,1\n".encode("utf-16"), b"age,sick\n1,0\n2,1\n"),
+        (gzip.compress(b"age,sick\n1,0\n2,1\n"), b"age,sick\n1,0\n2,1\n"),
+        (b"age;sick\n1,5;0\n2,5;1\n", b"age,sick\n1.5,0\n2.5,1\n"),
+        (b"age,age,sick\n1,2,0\n2,3,1\n", b"age,age2,sick\n1,2,0\n2,3,1\n"),
+        (b",sick\n1,0\n2,1\n", b"age,sick\n1,0\n2,1\n"),
+        (b"age,sick\n1,0\n,1\n3,1\n", b"age,sick\n1,0\n3,1\n"),
+        (b"age,sick\ninf,0\n2,1\n3,0\n", b"age,sick\n2,1\n3,0\n"),
+        (b'age,sick\n"1,000",0\n2,1\n', b"age,sick\n1000,0\n2,1\n"),
+    ],
+)
+def test_what_a_refusal_says_mends_the_table(bad: bytes, mended: bytes) -> None:
+    Path("data/own/a.csv").write_bytes(bad)
+    with pytest.raises(UserError):
+        own.prepare(settings("a.csv", target="sick"), "binary")
+    Path("data/own/a.csv").write_bytes(mended)
+    assert len(own.prepare(settings("a.csv", target="sick"), "binary")[0].x["train"]) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffage,sick\n1,no\n2,yes\n",
+        "age,sick\r\n1,no\r\n2,yes\r\n",
+        "age,sick\r1,no\r2,yes\r",
+        '"age" , sick \n1,no\n2,yes\n'.replace(" ", ""),
+        "\n\nage,sick\n1,no\n\n2,yes\n",
+    ],
+)
+def test_a_byte_order_mark_every_end_of_line_quotes_and_empty_lines_are_read(text: str) -> None:
+    Path("data/own/a.csv").write_bytes(text.encode())
+    data, _ = own.prepare(settings("a.csv", target="sick"), "binary")
+    assert (data.facts.features, data.facts.classes, data.x["train"].tolist()) == (["age"], ["no", "yes"], [[1], [2]])
+
+
+def test_names_may_be_anything_and_an_unnamed_column_can_be_dropped() -> None:
+    data, _ = of_table('"a,b","c""d","e\nf",<b>,😀,=cmd|x,sick\n1,2,3,4,5,6,=A1\n1,2,3,4,5,6,<i>\n')
+    assert data.facts.features == ["a,b", 'c"d', "e\nf", "<b>", "😀", "=cmd|x"]
+    assert data.facts.classes == ["<i>", "=A1"]
+    # What the refusal of a column without a name says.
+    assert of_table(",age,sick\n0,1,0\n1,2,1\n", drop=["Unnamed: 0"])[0].facts.features == ["age"]
+
+
+def test_a_wide_table_works() -> None:
+    names = [f"c{place}" for place in range(2000)]
+    header, row = ",".join(names), ",".join("1" for _ in names)
+    assert of_table(f"{header},sick\n{row},0\n{row},1\n")[0].facts.features == names
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (
+            [[1, 2], [3, 4]],
+            "column a has lists, structures or bytes; expected numbers or text; split it, or name it und",
+        ),
+        ([{"n": SECRET}, {"n": "b"}], "column a has lists, structures or bytes"),
+        ([b"\xff", b"b"], "column a has lists, structures or bytes"),
+    ],
+)
+def test_nested_columns_are_refused_as_inputs_and_as_targets(column: list[Any], expected: str) -> None:
+    pd.DataFrame({"a": column, "sick": [0, 1], "b": [1, 2]}).to_parquet("data/own/a.parquet")
+    for more in ({"target": "sick"}, {"target": "a"}):
+        with pytest.raises(UserError, match=rf"^data/own/a.parquet: {expected}"):
+            own.prepare(settings("a.parquet", **more), "binary")
+    # What the refusal says.
+    data, _ = own.prepare(settings("a.parquet", target="sick", drop=["a"]), "binary")
+    assert data.facts.features == ["b"]
+
+
+def test_decimals_are_numbers_and_times_are_no_targets() -> None:
+    frame = pd.DataFrame({"a": [Decimal("1.5"), Decimal(2)], "sick": pd.to_datetime(["2020-01-01", "2020-01-02"])})
+    frame.assign(sick=[0, 1]).to_parquet("data/own/a.parquet")
+    assert own.prepare(settings("a.parquet", target="sick"), "binary")[0].x["train"].tolist() == [[1.5], [2]]
+    frame.to_parquet("data/own/a.parquet")
+    for task in ("binary", "regression"):
+        with pytest.raises(UserError, match=r"^data/own/a.parquet: the target has .*; expected "):
+            own.prepare(settings("a.parquet", target="sick"), task)
+
+
+@pytest.mark.parametrize("content", [b"age,sick", b"PAR1", b"PARE" + bytes(60) + b"\x10\0\0\0PARE"])
+def test_a_parquet_file_that_is_cut_off_or_encrypted_is_refused(content: bytes) -> None:
+    Path("data/own/a.parquet").write_bytes(content)
     with pytest.raises(UserError, match=r"^data/own/a.parquet: .*; expected a table with one header$"):
         own.prepare(settings("a.parquet", target="sick"), "binary")
 
 
+def test_files_beyond_the_limits_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pd, "read_csv", None)
+    monkeypatch.setattr(pd, "read_parquet", None)
+    monkeypatch.setattr(tables, "MOST_BYTES", 10)
+    with pytest.raises(UserError, match=r": the table has 0 MB; expected at most 0 MB; keep a part of the rows, or"):
+        of_table("age,sick\n1,0\n2,1\n")
+    # What the refusal says, as far as the limit of a Parquet file allows.
+    pd.DataFrame({"a": [1, 2], "sick": [0, 1]}).to_parquet("data/own/a.parquet")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pd, "read_parquet", READ_PARQUET)
+        own.prepare(settings("a.parquet", target="sick"), "binary")
+    monkeypatch.setattr(tables, "MOST_CELLS", 3)
+    with pytest.raises(
+        UserError, match=r": the table has 2 rows of 2 columns; expected at most 3 numbers; keep a part"
+    ):
+        own.prepare(settings("a.parquet", target="sick"), "binary")
+    monkeypatch.setattr(own, "MOST_BYTES", 10)
+    with pytest.raises(UserError, match=r": the arrays have 0 MB; expected at most 0 MB; keep a part of the rows, or"):
+        of_arrays({"x": X, "y": Y})
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = pd.read_csv
+
+    def read_and_append(path: Path, **more: Any) -> pd.DataFrame:
+        frame: pd.DataFrame = read(path, **more)
+        with path.open("a") as file:
+            file.write("3,0\n")
+        return frame
+
+    monkeypatch.setattr(pd, "read_csv", read_and_append)
+    with pytest.raises(
+        UserError, match=r"^data/own/a.csv: the file changed while it was read; .*; enter `dvc repro` ag"
+    ):
+        of_table("age,sick\n1,0\n2,1\n")
+    # What the refusal says: once nothing writes, the same works.
+    monkeypatch.setattr(pd, "read_csv", read)
+    assert len(own.prepare(settings("a.csv", target="sick"), "binary")[0].x["train"]) == 3
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_refused_without_being_read(kind: str) -> None:
+    path = Path("data/own/b.csv")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"^data/own/b.csv is a folder or a device; expected a file with the data of"):
+        own.prepare(settings("b.csv", target="sick"), "binary")
+
+
 def test_a_missing_file_is_named() -> None:
+    Path("data/own/b.csv").symlink_to("nowhere")
     with pytest.raises(
         UserError, match=r"^data/own/b.csv is missing; expected the data of the case, as data.file says$"
     ):
@@ -251,6 +447,14 @@ X, Y = np.zeros((2, 3)), np.array([0, 1])
         ({"x": X, "y": Y + np.nan}, {}, "the target has values that are not finite; expected classes"),
         ({"x": X, "y": Y}, {"sample_weight": "w"}, "no array w; expected it, as data.sample_weight says"),
         ({"x": X, "y": Y, "sample_weight": np.ones(3)}, {}, "sample_weight is [3]; expected [2], one per row"),
+        ({"x": X + 1j, "y": Y}, {}, "an input has complex128; expected real numbers"),
+        ({"x": X.astype("M8[s]"), "y": Y}, {}, "an input has datetime64[s]; expected real numbers"),
+        ({"x": X, "y": Y + 1j}, {}, "the target has complex numbers, times or structures; expected numbers or texts"),
+        ({"x": X, "y": np.array([b"\xff", b"a"])}, {}, "the target has bytes that are not ASCII; expected texts as cl"),
+        ({"x": X[:, :0], "y": Y}, {}, "x is [2, 0] and y is [2]; expected a row per example"),
+        ({"x": X, "y": X[:, :0]}, {}, "x is [2, 3] and y is [2, 0]; expected a row per example"),
+        ({"x": X, "y": X, "x_test": X, "y_test": Y}, {"given": ["test"]}, "y_test is [2]; expected the columns of y"),
+        ({"x": X, "y": np.array([SECRET, "b", "c", "d"])[:2].reshape(1, 2)}, {}, "x is [2, 3] and y is [1, 2]; expect"),
         (
             {"x": np.array([[SECRET, None]], object), "y": Y},
             {},
@@ -272,6 +476,38 @@ def test_what_is_no_archive_of_arrays_is_refused(content: bytes) -> None:
     NPZ.write_bytes(content)
     with pytest.raises(UserError, match=r"^data/own/a.npz: (not an archive of arrays|no array x)"):
         own.prepare(settings("a.npz"), "binary")
+
+
+class Pickled:
+    """An object that writes a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("unpickled"),)
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """Return the beginning of an array in a NPY file, without its numbers."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [pickle.dumps(Pickled()), header((10**6, 10**6)), header((2**40, 2**40)), header((-1, 3)), header((2, 3))],
+    ids=["pickle", "8 TB", "overflow", "negative", "cut off"],
+)
+def test_archives_are_never_unpickled_and_need_no_more_memory_than_they_have_bytes(member: bytes) -> None:
+    for name in ("x.npy", "x"):
+        with zipfile.ZipFile(NPZ, "w") as packed:
+            packed.writestr(name, member)
+        with pytest.raises(UserError, match=r"^data/own/a.npz: not an archive of arrays"):
+            own.prepare(settings("a.npz"), "binary")
+    pickled = np.empty(1, object)
+    pickled[0] = Pickled()
+    with pytest.raises(UserError, match=r"^data/own/a.npz: not an archive of arrays"):
+        of_arrays({"x": pickled, "y": Y})
+    assert not Path("unpickled").exists()
 
 
 def test_a_single_array_is_refused() -> None:
