@@ -1,9 +1,12 @@
 """The best variant of a case as a Keras model that reads raw inputs, and its model card."""
 
+import math
+import shutil
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,18 +23,47 @@ if TYPE_CHECKING:  # TensorFlow takes 4 s to import, and few runs of `track` mak
 PACKAGES = ("keras", "mlflow", "numpy", "tensorflow")
 SIDE = 28
 MOST_MISTAKES = 3
+BYTE = 255.0
+PIXELS: dict[str, str | float] = {"kind": "pixels", "low": 0.0, "high": BYTE}
+CHECKS = Path(__file__).parent / "whichfix_inputs.py"
 
 
-def save(folder: Path, model: "keras.Sequential", examples: np.ndarray | None, card: str) -> None:
+def trained_on(inputs: np.ndarray) -> dict[str, str | float]:
+    """Return the kind and the range of the training inputs, as `whichfix_inputs.problem` takes them.
+
+    The range is that of all inputs together. It is rounded outward to two digits, because the least and the greatest
+    number are values of the person's data.
+    """
+    low, high = float(inputs.min()), float(inputs.max())
+    whole = inputs.dtype == np.uint8 or (low >= 0 and bool((inputs == np.floor(inputs)).all()))
+    if whole and high == BYTE:
+        return PIXELS
+    kind = "bytes" if inputs.dtype == np.uint8 else "numbers"
+    return {"kind": kind, "low": -rounded_up(-low), "high": rounded_up(high)}
+
+
+def rounded_up(value: float) -> float:
+    """Return the least number of two digits that is not below `value`."""
+    if value == 0:
+        return 0.0
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return float(f"{math.ceil(Decimal(value).scaleb(digits))}e{-digits}")
+
+
+def save(
+    folder: Path, model: "keras.Sequential", trained: Mapping[str, str | float], examples: np.ndarray | None, card: str
+) -> None:
     """Write a model to the new `folder` for MLflow, with its requirements, examples if there are any, and its card.
 
-    `examples` are raw inputs of public data.
+    `trained` is what `trained_on` returns. `examples` are raw inputs of public data.
     """
     from mlflow import keras as flavor
-    from mlflow.models import infer_signature
+    from mlflow import pyfunc
+    from mlflow.models import Model, infer_signature
 
     # A signature has dtypes and shapes alone, so no prediction is needed.
-    inputs = np.zeros((1, *model.input_shape[1:]), model.input_dtype) if examples is None else examples
+    inputs = np.zeros((1, *model.input_shape[1:])) if examples is None else examples
+    inputs = inputs.astype(model.input_dtype)
     outputs = np.zeros(model.compute_output_shape(inputs.shape), model.compute_dtype)
     requirements = [f"{package}=={metadata.version(package)}" for package in PACKAGES]
     folder.mkdir()  # MLflow writes the example before it makes the folder
@@ -39,9 +71,16 @@ def save(folder: Path, model: "keras.Sequential", examples: np.ndarray | None, c
         model,
         str(folder),
         signature=infer_signature(inputs, outputs),
-        input_example=examples,
+        input_example=None if examples is None else inputs,
         pip_requirements=requirements,
+        metadata={"inputs": dict(trained)},
     )
+    # Served, the model checks its inputs.
+    (folder / "code").mkdir()
+    shutil.copy(CHECKS, folder / "code")
+    about = Model.load(str(folder))
+    about.flavors[pyfunc.FLAVOR_NAME] |= {pyfunc.MAIN: CHECKS.stem, pyfunc.CODE: "code"}
+    about.save(str(folder / "MLmodel"))
     (folder / "model_card.md").write_text(card, encoding="utf-8")
 
 
@@ -81,16 +120,16 @@ def own_model(network: Network, data: Prepared, weights: Mapping[str, np.ndarray
 
 
 def digit_model(core: "keras.Sequential", network: Network, data: MnistData | Exercise4Data) -> "keras.Sequential":
-    """Return a Keras model from raw digits, uint8 [n, 28, 28], to the outputs of `core`, [n, output units].
+    """Return a Keras model from raw digits, 0 to 255 as floats [n, 28, 28], to the outputs of `core`, [n, units].
 
     Resizing is a layer of the model.
     """
     from stages.training.keras import keras
 
     layers = [
-        keras.Input((SIDE, SIDE), dtype="uint8"),
+        # As bytes, pixels from 0 to 1 in a request would become 0 without a word.
+        keras.Input((SIDE, SIDE), dtype=network.dtype),
         keras.layers.Flatten(dtype=network.dtype),
-        keras.layers.Rescaling(1.0, dtype=network.dtype, name="as_floats"),
     ]
     if isinstance(data, Exercise4Data):
         layers.append(keras.layers.Dense(data.side**2, use_bias=False, dtype=network.dtype, name="resize"))
@@ -100,13 +139,15 @@ def digit_model(core: "keras.Sequential", network: Network, data: MnistData | Ex
     return model
 
 
-def model_card(template: str, result: CaseResult, variant: VariantResult, seed: int) -> str:
+def model_card(template: str, result: CaseResult, variant: VariantResult, seed: int, inputs: Mapping[str, Any]) -> str:
     """Return the model card in Markdown: what the model is, its figures, its data, and where it fails.
 
-    `template` is the text of cards/model_card.md.
+    `template` is the text of cards/model_card.md. `inputs` are the dtype and the shape of the inputs of the model, and
+    what `trained_on` returns.
     """
     from jinja2 import Template
 
+    how = variant.network["inputs"]
     dense = [layer for layer in variant.network["layers"] if layer.get("layer", "Dense") == "Dense"]
     units = (result.data.features, *(layer["units"] for layer in dense))
     figures = {
@@ -119,6 +160,10 @@ def model_card(template: str, result: CaseResult, variant: VariantResult, seed: 
         result=result,
         variant=variant,
         seed=seed,
+        inputs=inputs,
+        prepared=how
+        if isinstance(how, str)
+        else f"multiplied by {how['scale']:g} and moved by {how.get('offset', 0):g}",
         units="-".join(map(str, units)),
         n_outputs=units[-1],
         figures=figures,

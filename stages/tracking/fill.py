@@ -81,11 +81,13 @@ class Reader:
         # Own data stay on this machine, so that a model of them has no example.
         examples = None if own else files.read_archive(files.RAW_MNIST)["x_test"][:EXAMPLES]
         template = files.read_bytes(CARDS / ("own_card.md" if own else "model_card.md")).decode()
-        card = champion.model_card(template, self.result, variant, run.seed)
         model = champion.own_model(network, data, stored.weights)
         if not isinstance(source, OwnData):
             model = champion.digit_model(model, network, source)
-        champion.save(folder, model, examples, card)
+        trained = champion.trained_on(data.x["train"]) if own else champion.PIXELS
+        inputs = {"dtype": model.input_dtype, "shape": model.input_shape[1:], **trained}
+        card = champion.model_card(template, self.result, variant, run.seed, inputs)
+        champion.save(folder, model, trained, examples, card)
         return card
 
 

@@ -10,6 +10,7 @@ import own
 import pytest
 import samples
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from stages import track
 from stages.config.data import Exercise4Data, MnistData
@@ -17,7 +18,8 @@ from stages.data.exercise4 import exercise_rows
 from stages.data.prepared import Facts, Prepared
 from stages.data.prepared import digits as digits_facts
 from stages.tracking import place
-from stages.tracking.champion import digit_model, mistakes, own_model, resize_matrix
+from stages.tracking.champion import digit_model, mistakes, own_model, resize_matrix, trained_on
+from stages.tracking.whichfix_inputs import problem
 from tracking import sample
 from tracking.sample import NETWORK, answers, raw_digits, weights
 
@@ -81,6 +83,33 @@ def test_the_model_of_a_regression_answers_in_the_units_of_the_file() -> None:
     np.testing.assert_allclose(found, 100 * sample.outputs(arrays, data.x["test"]), rtol=1e-4)
 
 
+BYTES = np.arange(200, dtype=np.uint8).reshape(-1, 4)
+FLOATS = np.array([[-1.2345, 90.51]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "trained"),
+    [
+        (BYTES + np.uint8(56), {"kind": "pixels", "low": 0, "high": 255}),
+        ((BYTES + np.uint8(56)).astype(np.float32), {"kind": "pixels", "low": 0, "high": 255}),
+        (BYTES, {"kind": "bytes", "low": 0, "high": 200}),
+        (BYTES.astype(np.float32), {"kind": "numbers", "low": 0, "high": 200}),
+        (FLOATS, {"kind": "numbers", "low": -1.3, "high": 91}),
+        (FLOATS * 1e-6, {"kind": "numbers", "low": -1.3e-6, "high": 9.1e-5}),
+        (FLOATS * 0, {"kind": "numbers", "low": 0, "high": 0}),
+    ],
+)
+def test_the_range_of_training_is_that_of_all_inputs_rounded_outward(
+    inputs: np.ndarray, trained: dict[str, str | float]
+) -> None:
+    assert trained_on(inputs) == trained
+    assert problem(inputs.astype(np.float32), trained) is None
+    found = problem(inputs.astype(np.float32) / 255, trained)
+    assert (found is None) == (trained["kind"] == "numbers")
+    # An image of 0 and 1 was scaled, and a row of small whole numbers was not.
+    assert (problem(np.ones((1, 4), np.float32), trained) is None) == (trained["kind"] != "pixels")
+
+
 def test_the_champion_of_a_persons_own_data_has_no_example_and_no_value_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,11 +126,25 @@ def test_the_champion_of_a_persons_own_data_has_no_example_and_no_value_of_them(
     assert model.input_example is None
     expected = in_units_of_the_file(own.weights(data, 1), data, data.x["test"])
     np.testing.assert_allclose(model.predict(data.x["test"]), expected, rtol=1e-4)
+    with pytest.warns(UserWarning, match=r"^some inputs are beyond those of the training, -[\d.]+ to [\d.]+$"):
+        model.predict(1000 * data.x["test"])
+    for wrong, message in (
+        (data.x["test"].astype(float), "dtype of input float64 does not match expected dtype float32"),
+        (data.x["test"][:, :1], "Shape of input"),
+        (data.x["test"] + np.float32(np.nan), "missing or not finite; expected finite numbers"),
+    ):
+        with pytest.raises(MlflowException, match=message):
+            model.predict(wrong)
     folder = Path(logged.artifact_location.removeprefix("file://"))
     assert not list(folder.rglob("*example*"))
     card = (folder / "model_card.md").read_text(encoding="utf-8")
     assert "A 2-7-1 network for values." in card
     assert "In this order: area, rooms." in card
+    assert "float32 [n, 2], as the data file has it" in card
+    assert "The inputs of the network are standardized" in card
+    low, high = map(float, re.findall(r"trained on numbers from (-\S+) to (\S+),", card)[0])
+    assert low < min(array.min() for array in data.x.values())
+    assert high > data.x["train"].max()
     assert "[n, 1], values in the units of the file." in card
     assert "| r2 on test |" in card
     assert "this model has no example of it" in card

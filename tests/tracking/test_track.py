@@ -1,10 +1,12 @@
 """MLflow's store as a projection of DVC's results, on a small made-up project."""
 
 import ctypes
+import json
 import re
 import shutil
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
 
 from stages import track
 from stages.base import files
@@ -355,7 +359,7 @@ def test_the_champion_takes_raw_digits_and_answers_what_the_run_recorded(tracked
     assert version.run_id == named("fixed").info.run_id
     (logged,) = client().search_logged_models(["1"])
     model = mlflow.pyfunc.load_model(logged.artifact_location)
-    digits = sample.raw_digits(sample.SIZES["test"])
+    digits = sample.raw_digits(sample.SIZES["test"]).astype(np.float32)
     recorded = run_files.read(files.run_path(CASE, "fixed", 0)).predicted["test"]
     assert (np.argmax(model.predict(digits), axis=1) == recorded).all()
     assert len(set(recorded)) > 2
@@ -366,6 +370,54 @@ def test_the_champion_takes_raw_digits_and_answers_what_the_run_recorded(tracked
         "keras",
         "tensorflow",
     }
+
+
+def asked(model: Any, body: dict[str, Any]) -> np.ndarray:
+    """Return the answer of `model` to the body of a request, as MLflow's server gets it."""
+    schema = model.metadata.get_input_schema()
+    response = scoring_server.invocations(json.dumps(body), "application/json", model, schema)  # type: ignore[no-untyped-call]
+    if response.status != HTTPStatus.OK:
+        raise MlflowException(response.response)
+    return np.array(json.loads(response.response)["predictions"], np.float32)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_served_champion_answers_pixels_alone(tracked: Path) -> None:
+    (logged,) = client().search_logged_models(["1"])
+    model = mlflow.pyfunc.load_model(logged.artifact_location)
+    digits = sample.raw_digits(9)
+    expected = model.predict(digits.astype(np.float32))
+    for key in ("inputs", "instances"):
+        for array in (digits, digits.astype(float)):  # JSON has integers or floats
+            np.testing.assert_array_equal(asked(model, {key: array.tolist()}), expected)
+    blank = digits.copy()
+    blank[0] = 0
+    assert model.predict(blank.astype(np.float32)).shape == expected.shape
+    faint = (blank > 0).astype(int)
+    for wrong, message in (
+        (digits / 255, "fractions or numbers beyond 0 to 255; .*; multiply inputs from 0 to 1 by 255"),
+        (digits.astype(int) + 1, "fractions or numbers beyond 0 to 255"),
+        (-digits.astype(float), "fractions or numbers beyond 0 to 255"),
+        (faint, "an example has no pixel above 1; expected whole numbers from 0 to 255"),
+        (np.full((2, 28, 28), np.nan), "numbers that are missing or not finite"),
+        (digits[0], "Shape of input"),
+        (digits.reshape(9, -1), "Shape of input"),
+        (digits.swapaxes(0, 1), "Shape of input"),
+    ):
+        with pytest.raises(MlflowException, match=message):
+            asked(model, {"inputs": np.asarray(wrong).tolist()})
+        with pytest.raises(MlflowException, match=message):
+            model.predict(np.asarray(wrong, np.float32))
+    # What the refusal says: the numbers of a JSON request need no rounding then.
+    np.testing.assert_array_equal(asked(model, {"inputs": (255 * (digits / 255)).round().tolist()}), expected)
+    for dtype in ("uint8", "float64", "int64"):
+        with pytest.raises(MlflowException, match=f"dtype of input {dtype} does not match expected dtype float32"):
+            model.predict(digits.astype(dtype))
+    with pytest.raises(MlflowException):
+        asked(model, {"inputs": [[["dark"] * 28] * 28]})
+    card = champion().description
+    assert "float32 [n, 28, 28], whole numbers from 0 (background) to 255 (ink)" in card
+    assert 'give `array.astype("float32")`' in card
 
 
 def test_another_champion_is_another_version_and_the_earlier_one_comes_back(tracked: Path) -> None:
