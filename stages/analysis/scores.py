@@ -11,10 +11,13 @@ import pandas as pd
 from stages.analysis import intervals
 from stages.analysis.results import ArrayDigest
 from stages.data.prepared import SPLITS, Facts, Prepared
+from stages.data.tables import is_number
 from stages.training.runs import Run
 from stages.training.runs import figures as figure_names
 
 TENTHS = 10
+# How a formula begins in a spreadsheet.
+FORMULA = ("=", "+", "-", "@")
 
 
 def axis(facts: Facts) -> tuple[str, ...]:
@@ -94,7 +97,11 @@ def curves(variant: str, runs: Sequence[Run], score: str) -> pd.DataFrame:
 
 
 def confusion_table(counts: npt.NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
-    """Return confusion counts as rows of actual class, predicted class and count."""
+    """Return confusion counts as rows of actual class, predicted class and count.
+
+    A spreadsheet would run a name such as ``=cmd|...`` as a formula. After an apostrophe it is text.
+    """
+    names = [f"'{name}" if name.startswith(FORMULA) and not is_number(name) else name for name in names]
     actual, predicted = (np.array(names)[places.ravel()] for places in np.indices(counts.shape))
     return pd.DataFrame({"actual": actual, "predicted": predicted, "count": counts.ravel()})
 

@@ -164,7 +164,7 @@ def check_parquet(path: Path, data: OwnData) -> None:
 
 
 def is_number(name: object) -> bool:
-    """Return whether the name of a column is a number."""
+    """Return whether the name of a column or of a class is a number."""
     try:
         float(str(name))
     except ValueError:
@@ -205,7 +205,7 @@ def encoded(
         if path.suffix == ".csv" and 2 * written > len(values):
             found = f"{called[name]} has {written} numbers among {len(values)} different values, but is read as text"
             raise refused(path, f"{found}; expected numbers such as 1.5 in every row, or text; mend it, or drop it")
-        said.append(f"{called[name]} is text and becomes {len(values)} columns of 0 and 1")
+        said.append(printable(f"{called[name]} is text and becomes {len(values)} columns of 0 and 1"))
         parts.append(pd.get_dummies(frame[name], dtype=np.float32))
         names += [f"{name}: value {place}" for place in range(1, len(parts[-1].columns) + 1)]
     return pd.concat(parts, axis=1), names, said

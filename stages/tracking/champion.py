@@ -14,6 +14,7 @@ from stages.analysis.results import CaseResult, VariantResult
 from stages.config.data import Exercise4Data, MnistData
 from stages.config.examples import Scale
 from stages.config.network import Network
+from stages.config.strict import printable
 from stages.data.exercise4 import exercise_rows
 from stages.data.prepared import Prepared
 
@@ -154,13 +155,18 @@ def model_card(template: str, result: CaseResult, variant: VariantResult, seed: 
         f"{result.score} on {split}": variant.scores[split] for split in ("test", "train") if split in variant.scores
     }
     figures |= {"gain on test": variant.gain["test"]} if "test" in variant.gain else {}
-    names = result.data.axis
+    # A line break in a name would end the paragraph of the card.
+    names, classes, columns = (
+        [printable(name) for name in part] for part in (result.data.axis, result.data.classes, result.data.inputs or ())
+    )
     recall = sorted((share, names[place]) for place, share in enumerate(variant.recall) if share is not None)
     card: str = Template(template, trim_blocks=True, keep_trailing_newline=True).render(
         result=result,
         variant=variant,
         seed=seed,
         inputs=inputs,
+        classes=classes,
+        columns=columns,
         prepared=how
         if isinstance(how, str)
         else f"multiplied by {how['scale']:g} and moved by {how.get('offset', 0):g}",

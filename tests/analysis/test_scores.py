@@ -42,6 +42,12 @@ def test_confusion_and_recall_are_by_actual_class_and_a_class_without_examples_h
     ]
 
 
+def test_a_class_that_a_spreadsheet_would_run_is_text_in_the_table_of_confusion() -> None:
+    names = ("=cmd|x", "@SUM(A1)", "+b", "-1", "a=b")
+    table = scores.confusion_table(np.eye(5, dtype=np.int64), names)
+    assert table["actual"].unique().tolist() == ["'=cmd|x", "'@SUM(A1)", "'+b", "-1", "a=b"]
+
+
 def test_an_answer_that_is_no_class_is_in_no_column_and_is_wrong() -> None:
     actual = np.array([0, 0, 1], np.uint8)
     counts = scores.confusion(actual, np.array([0, 2, 1], np.uint8), 2)
