@@ -148,7 +148,7 @@ def model_card(template: str, result: CaseResult, variant: VariantResult, seed: 
     """
     from jinja2 import Template
 
-    how = variant.network["inputs"]
+    how = variant.network.get("inputs", "raw")  # without defaults
     dense = [layer for layer in variant.network["layers"] if layer.get("layer", "Dense") == "Dense"]
     units = (result.data.features, *(layer["units"] for layer in dense))
     figures = {

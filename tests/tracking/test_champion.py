@@ -17,8 +17,8 @@ from stages.config.data import Exercise4Data, MnistData
 from stages.data.exercise4 import exercise_rows
 from stages.data.prepared import Facts, Prepared
 from stages.data.prepared import digits as digits_facts
-from stages.tracking import place
-from stages.tracking.champion import digit_model, mistakes, own_model, resize_matrix, trained_on
+from stages.tracking import fill, place
+from stages.tracking.champion import digit_model, mistakes, model_card, own_model, resize_matrix, trained_on
 from stages.tracking.whichfix_inputs import problem
 from tracking import sample
 from tracking.sample import NETWORK, answers, raw_digits, weights
@@ -148,6 +148,10 @@ def test_the_champion_of_a_persons_own_data_has_no_example_and_no_value_of_them(
     assert "[n, 1], values in the units of the file." in card
     assert "| r2 on test |" in card
     assert "this model has no example of it" in card
+    raw = result.variants[0].model_copy(update={"network": {"layers": []}})  # a setting with its default is left out
+    template = (fill.CARDS / "own_card.md").read_text(encoding="utf-8")
+    trained = {"dtype": "float32", "shape": (2,), **trained_on(data.x["train"])}
+    assert "The inputs of the network are raw;" in model_card(template, result, raw, 0, trained)
     numbers = [float(text) for text in re.findall(r"-?\d+\.\d+", card)]
     rows = np.concatenate([array.ravel() for arrays in (data.x, data.y) for array in arrays.values()])
     assert not [number for number in numbers if np.isclose(rows, number, rtol=1e-6, atol=0).any()]
