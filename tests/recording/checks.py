@@ -134,6 +134,7 @@ def test_the_comparison_notices_a_wrong_recording(known: Known, misreading: str)
     assert known.differing(script, changes)
 
 
+@pytest.mark.tried("scripts to record")
 def test_what_cannot_be_recorded_is_refused_with_its_line(known: Known, other: str) -> None:
     expected = EXPECTED[other]
     report = known.zygote.record(other)

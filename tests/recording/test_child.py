@@ -45,6 +45,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return json.loads(file.read("recording.json")), arrays
 
 
+@pytest.mark.tried("scripts to record")
 @pytest.mark.parametrize(
     ("script", "report"),
     [
