@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from stages.base.errors import UserError
 
 # Part of every key and of the stamp. Raise this number if the content of runs changes, so that all are made anew.
-LAYOUT = 6
+LAYOUT = 7
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASE = "mlflow.db"
