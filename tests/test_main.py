@@ -70,6 +70,7 @@ def test_an_error_ends_the_command_in_one_line(root: Path, tmp_path: Path) -> No
     assert not os.listdir(tmp_path)  # noqa: PTH208
 
 
+@pytest.mark.tried("settings of the user")
 @pytest.mark.parametrize(
     ("output", "code", "said"),
     [
@@ -86,6 +87,7 @@ def test_an_output_that_takes_no_more_ends_the_command_without_a_traceback(
     assert (ended.returncode, ended.stderr) == (code, said)
 
 
+@pytest.mark.tried("settings of the user")
 @pytest.mark.parametrize(
     ("reason", "message"),
     [
@@ -98,6 +100,7 @@ def test_a_library_that_cannot_be_imported_ends_the_command_in_one_line(reason: 
         raise ImportError(reason)
 
 
+@pytest.mark.tried("settings of the user")
 def test_texts_that_python_leaves_out_end_the_command_in_one_line(root: Path) -> None:
     command = [sys.executable, "-OO", "-m", "stages", "settings"]
     ended = subprocess.run(command, cwd=root, env=PLAIN, capture_output=True, text=True, check=False)

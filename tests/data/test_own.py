@@ -166,6 +166,7 @@ def test_fewer_than_50_rows_are_scored_on_training_and_the_stage_says_so() -> No
         assert said == [f"{n} rows are too few to split; networks are scored on the rows that they learn"][: n < 50]
 
 
+@pytest.mark.tried("own data")
 def test_a_split_without_rows_is_refused_with_what_to_change() -> None:
     for fractions, expected in (
         ({"test_split": 0.999}, "train; expected smaller fractions of the others"),
@@ -179,6 +180,7 @@ def many(text: str) -> str:
     return "a,sick\n" + "".join(f"{text}{row},{row % 2}\n" for row in range(1001))
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize(
     ("text", "more", "expected"),
     [
@@ -254,6 +256,7 @@ def test_a_table_that_cannot_be_trained_on_is_refused_in_a_line_without_values(
     assert message.isprintable()
 
 
+@pytest.mark.tried("own data")
 def test_more_numbers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own, "MOST_CELLS", 59)
     with pytest.raises(
@@ -262,6 +265,7 @@ def test_more_numbers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPa
         of_table(rows(60))
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -280,6 +284,7 @@ def test_bytes_that_are_no_table_are_refused_with_their_line(content: bytes, exp
         own.prepare(settings("a.csv", target="sick"), "binary")
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize(
     ("bad", "mended"),
     [
@@ -332,6 +337,7 @@ def test_a_wide_table_works() -> None:
     assert of_table(f"{header},sick\n{row},0\n{row},1\n")[0].facts.features == names
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize(
     ("column", "expected"),
     [
@@ -363,6 +369,7 @@ def test_decimals_are_numbers_and_times_are_no_targets() -> None:
             own.prepare(settings("a.parquet", target="sick"), task)
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize("content", [b"age,sick", b"PAR1", b"PARE" + bytes(60) + b"\x10\0\0\0PARE"])
 def test_a_parquet_file_that_is_cut_off_or_encrypted_is_refused(content: bytes) -> None:
     Path("data/own/a.parquet").write_bytes(content)
@@ -370,6 +377,7 @@ def test_a_parquet_file_that_is_cut_off_or_encrypted_is_refused(content: bytes) 
         own.prepare(settings("a.parquet", target="sick"), "binary")
 
 
+@pytest.mark.tried("own data")
 def test_files_beyond_the_limits_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pd, "read_csv", None)
     monkeypatch.setattr(pd, "read_parquet", None)
@@ -391,6 +399,7 @@ def test_files_beyond_the_limits_are_refused_before_they_are_read(monkeypatch: p
         of_arrays({"x": X, "y": Y})
 
 
+@pytest.mark.tried("own data")
 def test_a_file_that_changes_while_it_is_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     read = pd.read_csv
 
@@ -410,6 +419,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(monkeypatch: pytest.Mon
     assert len(own.prepare(settings("a.csv", target="sick"), "binary")[0].x["train"]) == 3
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
 def test_what_is_no_file_is_refused_without_being_read(kind: str) -> None:
     path = Path("data/own/b.csv")
@@ -434,6 +444,7 @@ def test_a_missing_file_is_named() -> None:
 X, Y = np.zeros((2, 3)), np.array([0, 1])
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize(
     ("arrays", "more", "expected"),
     [
@@ -471,6 +482,7 @@ def test_arrays_that_cannot_be_trained_on_are_refused_in_a_line_without_values(
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.tried("own data")
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"\x93NUMPY", b"x,y\n1,2\n", b"PK\x05\x06" + bytes(18)])
 def test_what_is_no_archive_of_arrays_is_refused(content: bytes) -> None:
     NPZ.write_bytes(content)
@@ -510,6 +522,7 @@ def test_archives_are_never_unpickled_and_need_no_more_memory_than_they_have_byt
     assert not Path("unpickled").exists()
 
 
+@pytest.mark.tried("own data")
 def test_a_single_array_is_refused() -> None:
     with NPZ.open("wb") as file:
         np.save(file, X)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from documented import line
 from project import OUTS, Project, copy_in_cache, copy_of, flip
 
 from stages import doctor
@@ -32,7 +33,7 @@ def files_of(project: Project) -> list[tuple[Path, int]]:
 def examined(project: Project) -> list[str]:
     """Return the commands that `doctor` prints, and check that it changes nothing."""
     before = files_of(project)
-    ended = project.stage("doctor")
+    ended = project.run(*line("docs/reliability.md", "python -m stages doctor"))
     assert files_of(project) == before
     assert ended.stderr == ""
     *found, last = ended.stdout.splitlines()
@@ -59,6 +60,7 @@ def cut(content: bytes) -> bytes:
     return content[: content.index(b"\n", 100) - 9]
 
 
+@pytest.mark.tried("broken files for doctor")
 @pytest.mark.parametrize(("damage", "by_git"), [(emptied, True), (cut, False)], ids=["with Git", "without Git"])
 def test_files_that_a_killed_dvc_left_half_written_are_mended_and_no_run_is_trained(
     shortest: Project, project: Project, damage: Callable[[bytes], bytes], by_git: bool
@@ -83,6 +85,7 @@ def test_files_that_a_killed_dvc_left_half_written_are_mended_and_no_run_is_trai
     assert project.git_status() == ""
 
 
+@pytest.mark.tried("broken files for doctor")
 def test_damaged_files_and_copies_are_mended_and_only_a_lost_run_is_trained(
     shortest: Project, project: Project
 ) -> None:
@@ -104,6 +107,7 @@ def test_damaged_files_and_copies_are_mended_and_only_a_lost_run_is_trained(
     assert project.trained()[before:] == [("ex4", "as_posted", 0)]
 
 
+@pytest.mark.tried("broken files for doctor")
 @pytest.mark.parametrize("damage", ["copy", "file", "both"])
 def test_no_copy_of_own_data_is_deleted(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

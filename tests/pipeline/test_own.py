@@ -109,6 +109,7 @@ def holders(project: Project, said: str) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.tried("planted values of own data")
 def test_what_was_done_with_the_data_is_said_and_no_value_of_a_row_is_anywhere(
     project: tuple[Project, str], tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ BYTES = np.arange(200, dtype=np.uint8).reshape(-1, 4)
 FLOATS = np.array([[-1.2345, 90.51]], np.float32)
 
 
+@pytest.mark.tried("requests to served models")
 @pytest.mark.parametrize(
     ("inputs", "trained"),
     [

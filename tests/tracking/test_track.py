@@ -167,6 +167,7 @@ def test_two_at_once_fill_a_store_once_in_a_clone_whose_path_has_signs_of_a_url(
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.tried("stores and servers of MLflow")
 def test_a_track_that_was_killed_is_mended_by_the_next(
     tracked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +195,7 @@ def test_a_track_that_was_killed_is_mended_by_the_next(
     assert "unfinished or duplicate run" in capsys.readouterr().out
 
 
+@pytest.mark.tried("stores and servers of MLflow")
 def test_a_registration_that_was_killed_is_mended_by_the_next(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client().delete_registered_model(MODEL)
 
@@ -209,6 +211,7 @@ def test_a_registration_that_was_killed_is_mended_by_the_next(tracked: Path, mon
     assert [model.status for model in client().search_logged_models(["1"])] == ["READY"]
 
 
+@pytest.mark.tried("stores and servers of MLflow")
 def test_a_moved_clone_gets_a_store_of_its_own_and_the_former_folder_is_left_alone(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_moved_clone_gets_a_store_of_its_own_and_the_former_folder_is_left_alo
     assert sorted((path, path.stat().st_mtime_ns) for path in template.rglob("*")) == before
 
 
+@pytest.mark.tried("stores and servers of MLflow")
 def test_a_moved_store_with_runs_of_others_is_refused_and_kept(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +316,7 @@ def test_the_store_that_the_environment_names_is_the_one_used(tracked: Path, mon
     assert Path("mlflow.db").read_bytes() == before
 
 
+@pytest.mark.tried("stores and servers of MLflow")
 def test_a_server_that_is_away_ends_in_one_line_without_the_password(
     tracked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +333,7 @@ def test_a_server_that_is_away_ends_in_one_line_without_the_password(
         assert "secret" not in message
 
 
+@pytest.mark.tried("stores and servers of MLflow")
 def test_a_read_only_store_is_refused_in_one_line_that_names_it(tracked: Path) -> None:
     set_score("as_posted", 0.125)
     track.main()
@@ -381,6 +387,7 @@ def asked(model: Any, body: dict[str, Any]) -> np.ndarray:
     return np.array(json.loads(response.response)["predictions"], np.float32)
 
 
+@pytest.mark.tried("requests to served models")
 @pytest.mark.filterwarnings("error")
 def test_a_served_champion_answers_pixels_alone(tracked: Path) -> None:
     (logged,) = client().search_logged_models(["1"])
