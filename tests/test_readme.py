@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks import common, readme
-from stages.__main__ import STAGES, TOOLS
+from stages.__main__ import NAMES
 from stages.analysis import results
 from stages.config import load
 
@@ -101,7 +101,7 @@ def test_every_file_that_a_document_names_exists(name: str) -> None:
 def test_every_command_of_our_own_exists(name: str) -> None:
     text = text_of(name)
     for command in re.findall(r"python -m stages (\w+)", text):
-        assert command in STAGES + TOOLS
+        assert command in NAMES
     for command in re.findall(r"python -m benchmarks\.(\w+)", text):
         assert (ROOT / f"benchmarks/{command}.py").is_file()
 
