@@ -11,11 +11,11 @@ from pathlib import Path
 from stages.analysis.results import DataResult
 from stages.base import files
 from stages.base.errors import UserError, of_output
-from stages.tracking import patience
+from stages.tracking import timeout
 from stages.tracking.content import DESCRIPTION, STALE, Content
 from stages.tracking.expected import ExpectedRun, StoredRun, content_key
-from stages.tracking.patience import ExpiredError, Patience
 from stages.tracking.place import VARIABLE, Place
+from stages.tracking.timeout import ExpiredError, Timeout
 
 KEY = "whichfix.key"
 CASE = "whichfix.case"
@@ -80,7 +80,7 @@ def one_line(place: Place) -> Iterator[None]:
 def late(place: Place) -> str:
     """Return that the store of `place` did not answer in time, and what to do."""
     return (
-        f"the MLflow store {place.label}: no answer for {patience.seconds():g} s (set {patience.VARIABLE} to wait "
+        f"the MLflow store {place.label}: no answer for {timeout.seconds():g} s (set {timeout.VARIABLE} to wait "
         f"longer); {REMEDY}"
     )
 
@@ -109,16 +109,16 @@ class Store:
             _require_file(place.database)
             if not place.database.exists():
                 _create(place)
-        self.patience = Patience(place.label, late(place))
+        self.timeout = Timeout(place.label, late(place))
         if place.uri.startswith(("postgresql", "mysql", "mssql")):
             # MLflow tries for 100 s to reach a database server that is away.
-            with self.patience:
+            with self.timeout:
                 sqlalchemy.create_engine(place.uri, poolclass=sqlalchemy.NullPool).connect().close()
         # `mlflow.search_runs` and the like use the global URI.
         set_tracking_uri(place.uri)
-        with self.patience:  # MLflow looks at the tables
+        with self.timeout:  # MLflow looks at the tables
             client = MlflowClient(place.uri)
-        self.client = self.patience.of(client)
+        self.client = self.timeout.of(client)
 
     def open(self, case: str, tags: Mapping[str, str]) -> None:
         """Find or make the experiment of `case`, and give it `tags`, but keep a description, which people edit."""
@@ -144,7 +144,7 @@ class Store:
         """Return the runs of whichfix, also those of cases that are no longer in params.yaml."""
         import mlflow
 
-        search = self.patience.of(mlflow)
+        search = self.timeout.of(mlflow)
         experiments = search.search_experiments(filter_string=f"tags.`{CASE}` LIKE '%'")
         ids = [experiment.experiment_id for experiment in experiments]
         return [

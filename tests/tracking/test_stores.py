@@ -18,7 +18,7 @@ import servers
 
 from stages import track
 from stages.base.errors import UserError
-from stages.tracking import patience
+from stages.tracking import timeout
 from stages.tracking.store import Store
 from tracking import sample
 from tracking.test_track import assert_complete, named, refusal, set_score
@@ -73,7 +73,7 @@ def test_a_server_ends_track_in_one_line_with_the_cause(
     answer: Callable[[str, str], Iterable[bytes]],
     reason: str,
 ) -> None:
-    monkeypatch.setenv(patience.VARIABLE, "1")
+    monkeypatch.setenv(timeout.VARIABLE, "1")
     with servers.hostile_server(answer) as address:
         label = address.removesuffix("/")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", label.replace("//", "//me:secret@"))
@@ -90,7 +90,7 @@ def test_a_server_ends_track_in_one_line_with_the_cause(
 def test_a_database_server_that_never_answers_ends_track(tracked: Path) -> None:
     with servers.hostile_server(lambda method, path: silence()) as address:
         uri = address.replace("http://", "postgresql+psycopg2://me:secret@") + "db"
-        environment = sample.environment() | {"MLFLOW_TRACKING_URI": uri, patience.VARIABLE: "1"}
+        environment = sample.environment() | {"MLFLOW_TRACKING_URI": uri, timeout.VARIABLE: "1"}
         command = [sys.executable, "-m", "stages", "track"]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
@@ -99,9 +99,9 @@ def test_a_database_server_that_never_answers_ends_track(tracked: Path) -> None:
 
 @pytest.mark.parametrize("given", ["0", "-1", "soon", "nan"])
 def test_a_time_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(patience.VARIABLE, given)
+    monkeypatch.setenv(timeout.VARIABLE, given)
     with pytest.raises(UserError, match=f"^WHICHFIX_TRACK_SECONDS: {given}; expected a number of seconds above 0$"):
-        patience.seconds()
+        timeout.seconds()
 
 
 def folder(database: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_is_no_database_of_this_mlflow_is_refused_and_the_remedy_mends_it(t
 def test_a_server_that_is_killed_half_way_ends_track_and_the_next_one_completes(
     tracked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(patience.VARIABLE, "30")
+    monkeypatch.setenv(timeout.VARIABLE, "30")
     port = servers.free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path)]

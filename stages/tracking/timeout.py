@@ -38,8 +38,8 @@ def seconds() -> float:
     return value
 
 
-class Patience:
-    """Raises `ExpiredError` within ``with patience:`` if the block has not ended in time, and says that it waits.
+class Timeout:
+    """Raises `ExpiredError` within ``with timeout:`` if the block has not ended in time, and says that it waits.
 
     A block that waits in a library, where Python cannot raise, ends the process with `message`.
     """
@@ -58,7 +58,7 @@ class Patience:
         self._done.set()
 
     def of(self, client: Any) -> Any:
-        """Return `client` with calls that are blocks of this patience."""
+        """Return `client` with calls that are blocks of this timeout."""
         return _Bounded(client, self)
 
     def _expire(self, number: int, frame: FrameType | None) -> None:
@@ -81,16 +81,16 @@ class Patience:
 
 
 class _Bounded:
-    """An object whose methods are called under a patience."""
+    """An object whose methods are called under a timeout."""
 
-    def __init__(self, client: Any, patience: Patience) -> None:
-        self._client, self._patience = client, patience
+    def __init__(self, client: Any, timeout: Timeout) -> None:
+        self._client, self._timeout = client, timeout
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
 
         def call(*arguments: Any, **settings: Any) -> Any:
-            with self._patience:
+            with self._timeout:
                 return method(*arguments, **settings)
 
         return call
