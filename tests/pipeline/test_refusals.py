@@ -179,3 +179,6 @@ def test_a_folder_in_the_place_of_a_file_and_the_other_way_round_are_told_in_one
     ended = project.stage("plan")
     assert ended.returncode == 1
     assert re.fullmatch(r"error: configs\S*: (File exists|Not a directory); .*\n", ended.stderr)
+    (project.folder / "configs").unlink()  # mended, as the message asks
+    project.dvc("repro")
+    assert project.git_status() == ""

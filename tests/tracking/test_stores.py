@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,13 @@ def test_a_database_server_that_never_answers_ends_track(tracked: Path) -> None:
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert re.fullmatch(r"error: the MLflow store postgresql\+psycopg2://127.*: no answer for 1 s .*\n", ended.stderr)
+
+
+def test_the_variable_lets_track_wait_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds, enough in (("0.5", False), ("30", True)):
+        monkeypatch.setenv(timeout.VARIABLE, seconds)
+        with nullcontext() if enough else pytest.raises(timeout.ExpiredError), timeout.Timeout("a", "b"):
+            time.sleep(1)
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "soon", "nan"])
