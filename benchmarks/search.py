@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +24,8 @@ from stages.diagnosis.space import Point
 PHASES = ("whichfix", "random", "tpe_first", "tpe", "eliminated", "targets", "check")
 # So many faults go through all phases before the next ones.
 CHUNK = 8
+# What was trained, so that a search that was edited trains only what is new to it.
+TABLES = common.RESULTS / "search_tables.zip"
 # The code that decides the rows of the result.
 DECIDING = (
     "stages/diagnosis/*.py",
@@ -139,6 +142,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=common.RESULTS / "search.json")
     arguments = parser.parse_args()
     os.environ.update(processor.SETTINGS)  # for the processes that train
+    if not arguments.cache.exists() and TABLES.exists():
+        shutil.unpack_archive(TABLES, arguments.cache)
     arguments.cache.mkdir(parents=True, exist_ok=True)
     found, skipped = faults.read(arguments.faults, arguments.mnist)
     kept, left_out = in_order(found)
@@ -172,7 +177,8 @@ def main() -> None:
         "figures": measures.rounded(compare.figures(rows)),
     }
     files.write_json(arguments.output, {"machine": common.machine(), "code": code_of_rows(), **result})
-    say(f"wrote {arguments.output}")
+    shutil.make_archive(str(TABLES.with_suffix("")), "zip", arguments.cache)
+    say(f"wrote {arguments.output} and {TABLES}")
 
 
 if __name__ == "__main__":
