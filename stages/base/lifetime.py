@@ -47,13 +47,21 @@ def turn(command: Sequence[str]) -> Iterator[None]:
     if not os.access(LOCKS, os.W_OK):
         yield
         return
+    lock = LOCKS / f"stage-{quote('@'.join(command), safe='@')}.lock"
+    with locked(lock, f"the other `python -m stages {' '.join(command)}` in this folder"):
+        yield
+
+
+@contextmanager
+def locked(path: Path, holder: str) -> Iterator[None]:
+    """Hold the lock `path` within the block. If another process holds it, wait, and say that `holder` has to end."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(LOCKS / f"stage-{quote('@'.join(command), safe='@')}.lock", timeout=1)
+    lock = FileLock(path, timeout=1)
     try:
         lock.acquire()
     except Timeout:
-        say(f"waiting for the other `python -m stages {' '.join(command)}` in this folder to end")
+        say(f"waiting for {holder} to end")
         lock.acquire(timeout=-1)
     try:
         yield

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from stages.base.errors import UserError
+from stages.base.lifetime import locked
 
 # Part of every key and of the stamp. Raise this number if the content of runs changes, so that all are made anew.
 LAYOUT = 7
@@ -64,9 +65,13 @@ def find() -> Place:
     Raises
     ------
     UserError
-        If the path of the repository has characters that MLflow cannot handle.
+        If the variable has no URI, or the path of the repository has characters that MLflow cannot handle.
     """
     if uri := os.environ.get(VARIABLE):
+        try:
+            urlsplit(uri)
+        except ValueError:  # without its text, which may quote a password
+            raise UserError(f"{VARIABLE}: not a URI; expected one such as {HOST}") from None
         file = uri.removeprefix(SQLITE).partition("?")[0] if uri.startswith(SQLITE) else None
         return Place(uri, Path(file).absolute() if file else None, default=False)
     database = Path(os.environ.get("DVC_ROOT") or ".").resolve() / DATABASE
@@ -85,9 +90,7 @@ def turn(place: Place) -> Iterator[None]:
     if place.database is None:
         yield
         return
-    from filelock import FileLock
-
-    with FileLock(place.database.with_name(LOCK)):
+    with locked(place.database.with_name(LOCK), f"another `track`, which writes to {place.label},"):
         yield
 
 

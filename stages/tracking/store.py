@@ -29,7 +29,10 @@ METRICS_PER_BATCH = 900
 REMEDY = "the results are complete without it; once it is mended, `dvc repro track` fills it"
 REPLACE = "the results are complete without it; move {database} away, and `dvc repro track` makes it anew"
 # What is said of a database that is damaged, is none, or is of another version of MLflow.
-DAMAGED = re.compile("malformed|not a database|out-of-date database|Can't locate revision|no such (table|column)")
+DAMAGED = re.compile(
+    "malformed|not a database|out-of-date database|Can't locate revision|no such (table|column)"
+    "|can't decode byte|not decode to UTF-8"
+)
 # Characters of a cause.
 MOST = 400
 
@@ -65,7 +68,7 @@ def one_line(place: Place) -> Iterator[None]:
         yield
     except ExpiredError:
         raise UserError(late(place)) from None
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, UnicodeDecodeError) as error:
         if of_output(error):
             raise
         reason = place.without_password(cause(error))

@@ -26,15 +26,15 @@ def seconds() -> float:
     Raises
     ------
     UserError
-        If the variable has no number above 0.
+        If the variable has no number above 0 that a thread can wait.
     """
     given = os.environ.get(VARIABLE, SECONDS)
     try:
         value = float(given)
     except ValueError:
         value = 0.0
-    if not value > 0:
-        raise UserError(f"{VARIABLE}: {given}; expected a number of seconds above 0")
+    if not 0 < value <= threading.TIMEOUT_MAX:
+        raise UserError(f"{VARIABLE}: {given}; expected a number of seconds above 0, such as 600")
     return value
 
 

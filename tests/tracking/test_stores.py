@@ -1,5 +1,6 @@
 """Stores that are away, silent, slow, damaged or something else end `track` in one line with the cause."""
 
+import fcntl
 import os
 import re
 import signal
@@ -104,11 +105,19 @@ def test_the_variable_lets_track_wait_longer(monkeypatch: pytest.MonkeyPatch) ->
             time.sleep(1)
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "soon", "nan"])
+@pytest.mark.parametrize("given", ["0", "-1", "soon", "nan", "inf", "1e10"])
 def test_a_time_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(timeout.VARIABLE, given)
-    with pytest.raises(UserError, match=f"^WHICHFIX_TRACK_SECONDS: {given}; expected a number of seconds above 0$"):
+    with pytest.raises(
+        UserError, match=f"^WHICHFIX_TRACK_SECONDS: {given}; expected a number of seconds above 0, such as 600$"
+    ):
         timeout.seconds()
+
+
+@pytest.mark.parametrize("host", ["[::1:5000", "\u2100.example"])
+def test_what_is_no_uri_is_refused_without_its_password(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{host}")
+    assert refusal() == "MLFLOW_TRACKING_URI: not a URI; expected one such as http://127.0.0.1:5000"
 
 
 def folder(database: Path) -> None:
@@ -132,11 +141,25 @@ def scrambled(database: Path) -> None:
     database.write_bytes(content)
 
 
+def no_text(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE tags SET value = CAST(x'94ff' AS TEXT)")
+
+
+def no_table(database: Path) -> None:
+    """Damage the definition of a table, so that SQLite's own message is no UTF-8."""
+    content, definition = database.read_bytes(), b"CREATE TABLE alembic_version"
+    assert content.count(definition) == 1
+    database.write_bytes(content.replace(definition, b"CREATE \x94\xff\x94\xff\x94 alembic_version"))
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder": (folder, "a folder; expected MLflow's database"),
     "a link to nothing": (link, "a link to nothing; expected MLflow's database"),
     "no database": (lambda database: database.write_bytes(b"text" * 1000), "file is not a database"),
     "scrambled": (scrambled, "database disk image is malformed"),
+    "scrambled text": (no_text, "Could not decode to UTF-8"),
+    "scrambled definition": (no_table, "can't decode byte"),
     "of a newer MLflow": (newer, r"\(found version newer, but expected"),
 }
 
@@ -204,6 +227,20 @@ def test_a_database_that_another_program_writes_is_waited_for(tracked: Path) -> 
         track.main()
         timer.join()
     assert named("as_posted").data.metrics["test_accuracy"] == 0.125
+
+
+def test_a_track_that_writes_to_the_store_is_waited_for_with_a_word(
+    tracked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_score("as_posted", 0.125)
+    with (tracked / ".mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another lock than FileLock's, as another process has
+        timer = threading.Timer(3, fcntl.flock, [lock, fcntl.LOCK_UN])
+        timer.start()
+        track.main()
+        timer.join()
+    word = f"waiting for another `track`, which writes to sqlite:///{tracked}/mlflow.db, to end\n"
+    assert capsys.readouterr().out.startswith(word)
 
 
 def test_a_clock_that_is_wrong_changes_only_times(

@@ -157,7 +157,7 @@ def test_two_at_once_fill_a_store_once_in_a_clone_whose_path_has_signs_of_a_url(
     assert first == f"MLflow: {len(TOP_RUNS)} runs added, {N_CHILDREN} child runs added"
     assert model == f"MLflow: model {MODEL}, version 1, is the champion of {CASE}: fixed with seed 0"
     assert [line.split()[1] for line in table if line.startswith(f"  {CASE} ")] == [*sample.VARIANTS, *sample.BASELINES]
-    assert idle.splitlines()[0] == UP_TO_DATE
+    assert UP_TO_DATE in idle.splitlines()
     assert not list(folder.glob(".mlflow.db*"))
     # MLflow handles such a path only as a relative one, so this process reads a copy.
     shutil.copyfile(folder / "mlflow.db", tmp_path / "copy.db")
