@@ -60,6 +60,7 @@ def one_line(place: Place) -> Iterator[None]:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    from google.protobuf.json_format import ParseError  # a server answers something else than MLflow would
     from mlflow import set_tracking_uri
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -68,7 +69,7 @@ def one_line(place: Place) -> Iterator[None]:
         yield
     except ExpiredError:
         raise UserError(late(place)) from None
-    except (MlflowException, SQLAlchemyError, OSError, ImportError, UnicodeDecodeError) as error:
+    except (MlflowException, SQLAlchemyError, ParseError, OSError, ImportError, UnicodeDecodeError) as error:
         if of_output(error):
             raise
         reason = place.without_password(cause(error))

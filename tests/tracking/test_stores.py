@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ from stages.base.errors import UserError
 from stages.tracking import timeout
 from stages.tracking.store import Store
 from tracking import sample
-from tracking.test_track import assert_complete, named, refusal, set_score
+from tracking.sample import N_RUNS
+from tracking.test_track import all_runs, assert_complete, named, refusal, set_score
 
 pytestmark = pytest.mark.tried("stores and servers of MLflow")
 
 REMEDY = "the results are complete without it; once it is mended, `dvc repro track` fills it"
 
 
-def status(line: str, *headers: str) -> list[bytes]:
-    return ["\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 2", "", "no"]).encode()]
+def status(line: str, *headers: str, body: str = "no") -> list[bytes]:
+    return ["\r\n".join([f"HTTP/1.1 {line}", *headers, f"Content-Length: {len(body)}", "", body]).encode()]
 
 
 def drip() -> Iterable[bytes]:
@@ -64,8 +66,9 @@ def half(path: str) -> Iterable[bytes]:
         (lambda method, path: status("401 WHO"), "API request to endpoint .* failed with error code 401"),
         (lambda method, path: [b"SSH-2.0-OpenSSH_9\r\n"], ".*SSH-2.0-OpenSSH_9.*"),
         (lambda method, path: half(path), ".*"),
+        (lambda method, path: status("200 OK", body='{"experiment": 5}'), ".*experiment.*"),
     ],
-    ids=["a byte at a time", "silent", "429", "500", "401", "another protocol", "dies half-way"],
+    ids=["a byte at a time", "silent", "429", "500", "401", "another protocol", "dies half-way", "other JSON"],
 )
 def test_a_server_ends_track_in_one_line_with_the_cause(
     tracked: Path,
@@ -227,6 +230,33 @@ def test_a_database_that_another_program_writes_is_waited_for(tracked: Path) -> 
         track.main()
         timer.join()
     assert named("as_posted").data.metrics["test_accuracy"] == 0.125
+
+
+def test_the_user_interface_may_read_the_store_meanwhile(tracked: Path) -> None:
+    set_score("as_posted", 0.125)
+    port = servers.free_port()
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tracked}/mlflow.db"]
+    address = f"http://127.0.0.1:{port}"
+    with servers.server(command, tracked, env=servers.PLAIN) as process:
+        servers.wait_until(lambda: servers.responds(f"{address}/health"), process)
+        with ThreadPoolExecutor(1) as executor:
+            done = threading.Event()
+            read = executor.submit(reads, address, done)
+            track.main()
+            done.set()
+        assert read.result() >= 1
+        uri = f"sqlite:///{tracked}/mlflow.db"
+        assert len(all_runs(address)) == len(all_runs(uri)) > N_RUNS
+
+
+def reads(address: str, done: threading.Event) -> int:
+    """Read the runs from the server until `done`, and return how often."""
+    count = 0
+    while not done.is_set():
+        assert len(all_runs(address)) >= N_RUNS
+        count += 1
+    return count
 
 
 def test_a_track_that_writes_to_the_store_is_waited_for_with_a_word(

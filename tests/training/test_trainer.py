@@ -49,6 +49,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "summed-adam-l2": {"loss": "summed_binary_crossentropy", "targets": "one_hot"}
     | {"layers": tanh("sigmoid", l2=0.01), "optimizer": ADAM},
     "full_batch": CATEGORICAL | {"layers": layers(output="sigmoid"), "optimizer": SGD, "batch_size": 5000, "epochs": 3},
+    "32_layers": {"optimizer": SGD}
+    | {
+        "layers": {f"hidden_{number}": tanh(kernel_initializer="orthogonal")["hidden"] for number in range(31)}
+        | {"output": tanh()["output"]}
+    },
     "no_short_batch": {"layers": tanh(), "optimizer": ADAM, "batch_size": 14, "epochs": 2},
 }
 
