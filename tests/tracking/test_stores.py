@@ -32,7 +32,11 @@ REMEDY = "the results are complete without it; once it is mended, `dvc repro tra
 
 
 def status(line: str, *headers: str, body: str = "no") -> list[bytes]:
-    return ["\r\n".join([f"HTTP/1.1 {line}", *headers, f"Content-Length: {len(body)}", "", body]).encode()]
+    return [
+        "\r\n".join(
+            [f"HTTP/1.1 {line}", *headers, "Connection: close", f"Content-Length: {len(body)}", "", body]
+        ).encode()
+    ]
 
 
 def drip() -> Iterable[bytes]:
