@@ -9,8 +9,6 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
 
-from stages.base.console import say
-
 # DVC's folder for files that are of this clone alone.
 LOCKS = Path(".dvc/tmp")
 # DVC gives this variable to the stages that it starts.
@@ -61,7 +59,7 @@ def locked(path: Path, holder: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        say(f"waiting for {holder} to end")
+        print(f"waiting for {holder} to end", flush=True)
         lock.acquire(timeout=-1)
     try:
         yield
