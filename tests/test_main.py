@@ -101,6 +101,29 @@ def test_a_library_that_cannot_be_imported_ends_the_command_in_one_line(reason: 
 
 
 @pytest.mark.tried("settings of the user")
+@pytest.mark.parametrize(
+    ("settings", "printed", "said"),
+    [
+        (b"text.usetex: True\n", "False\n", ""),
+        (b"# \xe9\n", "", "error: matplotlibrc: not UTF-8; expected .*; move it out of this folder\n"),
+    ],
+)
+def test_drawing_settings_in_the_folder_are_not_taken_or_refused_in_one_line(
+    root: Path, tmp_path: Path, settings: bytes, printed: str, said: str
+) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(settings)
+    program = "from stages.page.figures import mpl; print(mpl.rcParams['text.usetex'])"
+    program = f"from stages.base.errors import one_line\nwith one_line(): {program}"
+    command = [sys.executable, "-c", program]
+    environment = PLAIN | {"PYTHONPATH": str(root)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout == printed
+    assert re.fullmatch(said, ended.stderr)
+    (tmp_path / "matplotlibrc").rename(tmp_path / "moved")
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 0
+
+
+@pytest.mark.tried("settings of the user")
 def test_texts_that_python_leaves_out_end_the_command_in_one_line(root: Path) -> None:
     command = [sys.executable, "-OO", "-m", "stages", "settings"]
     ended = subprocess.run(command, cwd=root, env=PLAIN, capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from stages.base import files
@@ -23,7 +23,7 @@ from stages.config.strict import RefusedError, damaged, first_refusal, printable
 
 MOST_BYTES = 200_000
 MOST_DEPTH = 20  # of mappings and lists in one another
-MOST_KEYS = 2000  # of a mapping, so that far too many are refused before they are all read
+MOST_ITEMS = 2000  # of a mapping or list, so that far too many are refused before they are all read
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ def _parsed(content: bytes, path: Path) -> tuple[Any, Node | None]:
         line, problem = 1 + error.problem_mark.line, f"more than {MOST_DEPTH} mappings and lists in one another"
     except _LongError as error:
         line, problem = 1 + error.problem_mark.line, str(error.problem)
-        expected = f"at most {MOST_KEYS}, and at most {MOST_VARIANTS} variants"
+        expected = f"at most {MOST_ITEMS}, and at most {MOST_VARIANTS} variants"
     except MarkedYAMLError as error:
         line, problem = 1 + error.problem_mark.line, plainly(str(error.problem))
     except KeyError:  # of the directive %YAML, which stands first
@@ -129,7 +129,7 @@ def plainly(problem: str) -> str:
 
 
 class _LongError(ComposerError):
-    """A mapping of too many keys."""
+    """A mapping or list that is too long."""
 
 
 class _Composer(Composer):
@@ -144,8 +144,9 @@ class _Composer(Composer):
 
     def compose_node(self, parent: Node | None, index: Any) -> Any:
         event = self.parser.peek_event()
-        if isinstance(parent, MappingNode) and index is None and len(parent.value) == MOST_KEYS:
-            problem = f"{'.'.join(self.path[1:]) or 'the file'}: more than {MOST_KEYS} keys"
+        if isinstance(parent, CollectionNode) and len(parent.value) == MOST_ITEMS:
+            kind = "keys" if isinstance(parent, MappingNode) else "items"
+            problem = f"{'.'.join(self.path[1:]) or 'the file'}: more than {MOST_ITEMS} {kind}"
             raise _LongError(None, None, problem, parent.start_mark)
         if getattr(event, "anchor", None) is not None:
             raise ComposerError(None, None, f"the anchor {quote(event.anchor)}", event.start_mark)

@@ -1,15 +1,25 @@
 """Static pictures by Matplotlib, drawn without a display: PNG for MLflow, and SVG for the README and MLflow."""
 
+# ruff: noqa: E402, because Matplotlib is imported after it is told what not to read.
+
 import io
+import logging
 import os
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-os.environ["MPLBACKEND"] = "agg"  # Matplotlib refuses to be imported with a name that it does not know
+from stages.base.errors import UserError
 
-import matplotlib as mpl
+# Matplotlib refuses to be imported with a name or a file that it does not know, and logs what it thinks of the latter.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+try:
+    import matplotlib as mpl
+except UnicodeDecodeError:
+    # Only here: the file of the current folder comes before the one that the environment names.
+    raise UserError("matplotlibrc: not UTF-8; expected settings of Matplotlib; move it out of this folder") from None
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

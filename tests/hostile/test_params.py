@@ -157,7 +157,7 @@ TOO_DEEP = "more than 20 mappings and lists in one another"
         ("[" * 100_000, TOO_DEEP),
         ("? " * 90_000, TOO_DEEP),
         ("seeds: 0x" + "f" * 200_000, "more than 200000 bytes"),
-        ("- 1\n" * 49_999, "a mapping of the keys seeds"),
+        ("- 1\n" * 49_999, "the file: more than 2000 items"),
         ("".join(f"k{n}: {n}\n" for n in range(15_000)), "more than 2000 keys"),
         ("a: '" + "x" * 199_000, "line 1: found unexpected end of stream"),
         ("seeds: 0x" + "f" * 5_000, "a number of thousands of digits; expected a list"),

@@ -210,7 +210,9 @@ def training(shortest: Project, folder: Path, module: tuple[str, ...] = STAGE) -
     project.write_params(content)
     assert project.stage("plan").returncode == 0
     command = [sys.executable, "-m", *module]
-    options: dict[str, Any] = {"cwd": folder, "env": project.environment, "text": True, "start_new_session": True}
+    # Not every shell hands its process over to its last command.
+    environment = {**project.environment, "SHELL": "/bin/sh"}
+    options: dict[str, Any] = {"cwd": folder, "env": environment, "text": True, "start_new_session": True}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as stage:
         try:
             servers.wait_until(lambda: sum(map(trains, processes_of(folder))) >= 2, stage)

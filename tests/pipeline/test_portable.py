@@ -32,7 +32,7 @@ def odd(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project,
     with pytest.raises(OSError):
         (READ_ONLY / "home").mkdir()
     drawing = folder / "matplotlibrc"
-    drawing.write_text("text.usetex: True\nlines.linewidth: 7\nsavefig.bbox: tight\nno.key: 1\n", encoding="utf-8")
+    drawing.write_bytes(b"text.usetex: True\nlines.linewidth: 7\nsavefig.bbox: tight\nno.key: 1\n# \xff\n")
     homes = {name: str(READ_ONLY) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     variables = {
         "LC_ALL": "C",
