@@ -8,6 +8,7 @@ from benchmarks import measures, peers
 from benchmarks.faults import Fault
 from benchmarks.measures import Reached, Replay
 from benchmarks.table import FRESH, SEEDS, MissingError, Scorer
+from stages.diagnosis.found import LEADERS
 from stages.diagnosis.scores import AS_POSTED, Training
 from stages.diagnosis.space import Point
 
@@ -62,15 +63,17 @@ def histories(scorer: Scorer) -> dict[str, list[list[Training]]]:
 
 
 def candidates(scorer: Scorer, runs: Mapping[str, Sequence[Sequence[Training]]]) -> list[Point]:
-    """Return the points of the best means over the seeds of the search, among those that any method trained."""
+    """Return the answers of all methods, and the points of the best means over the seeds of the search."""
     points = {point for each in runs.values() for trainings in each for point, _ in trainings}
     ordered = sorted(points, key=lambda point: (-scorer.mean(point), len(point), sorted(point)))
-    return ordered[:CANDIDATES]
+    answers = [answer for each in runs.values() for answer in finals(scorer, each)]
+    return list(dict.fromkeys([*ordered[:CANDIDATES], *answers]))
 
 
 def finals(scorer: Scorer, runs: Sequence[Sequence[Training]]) -> list[Point]:
-    """Return the best point of each repetition, by the seeds of the search."""
-    return [measures.replayed(trainings, SEEDS, scorer).best() for trainings in runs]
+    """Return the answer of each repetition: of its three best points, the one that is best with fresh seeds."""
+    leaders = (measures.replayed(trainings, SEEDS, scorer).leaders(LEADERS) for trainings in runs)
+    return [max(points, key=lambda point: scorer.mean(point, FRESH), default=AS_POSTED) for points in leaders]
 
 
 def row_of(fault: Fault, scorer: Scorer) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def published(fault: Fault, scorer: Scorer) -> float | None:
 def of_method(
     scorer: Scorer, runs: Sequence[Sequence[Training]], target: float, fresh: float, published: float | None
 ) -> dict[str, Any]:
-    """Return how soon a method reached the target, and whether its best point holds on fresh seeds."""
+    """Return how soon a method reached the target, and whether its answer holds on fresh seeds."""
     posted = posted_of(scorer, FRESH)
 
     def took(done: Callable[[Replay, Point], bool]) -> list[Reached]:

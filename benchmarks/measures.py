@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stages.config.fixes import Fix
-from stages.diagnosis.scores import AS_POSTED, TOLERANCE, Training
+from stages.diagnosis.scores import TOLERANCE, Training
 from stages.diagnosis.space import Point
 
 Score = Callable[[Point, int], float | None]
@@ -68,10 +68,10 @@ class Replay:
         """Return whether `point` was trained with all seeds and has a mean of at least `target`."""
         return self.complete(point) and self.mean(point) >= target
 
-    def best(self) -> Point:
-        """Return the complete point of the best mean; of equal ones, the smallest."""
+    def leaders(self, most: int) -> list[Point]:
+        """Return at most `most` complete points, those of the best means first; of equal ones, the smaller first."""
         complete = [point for point in self.scores if self.complete(point)]
-        return max(complete, key=lambda point: (self.mean(point), -len(point)), default=AS_POSTED)
+        return sorted(complete, key=lambda point: (-self.mean(point), len(point)))[:most]
 
     def fails(self, point: Point, target: float, allowed: Callable[[Point], bool]) -> bool:
         """Return whether `point` is known not to reach `target`: refused, or trained with a lower mean."""

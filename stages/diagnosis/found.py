@@ -7,6 +7,8 @@ from stages.diagnosis.scores import AS_POSTED, ERROR_RATE, SMALLEST_GAIN, TOLERA
 from stages.diagnosis.space import Point, Space
 
 MOST_REPAIRS = 5
+# So many of the best points are measured on the fresh seeds, because the very best is often best by luck.
+LEADERS = 3
 
 
 class Improvement(NamedTuple):
@@ -23,7 +25,7 @@ class Found(NamedTuple):
     Attributes
     ----------
     best : Point
-        The point of the best mean score over the seeds of the search.
+        The point of the best mean score over the fresh seeds; if none was trained with them, over those of the search.
     threshold : float
         The score that counts as repaired: the best less 5% of its gain, over the fresh seeds if they were trained.
     path : tuple of Improvement
@@ -77,9 +79,10 @@ def found(space: Space, scores: Scores, fresh: Sequence[int]) -> Found:
     repairs = repairs_of(space, scores, fresh)
     left_out = left_out_of(repairs)
     trained = scores.trained
+    confirmed = tuple(point for point in scores.known if _confirmed(scores, fresh, point))
     bases = [scores.best, *repairs[:1]]
     return Found(
-        best=scores.best,
+        best=max(confirmed, key=lambda point: scores.mean(point, fresh), default=scores.best),
         threshold=threshold_of(scores, fresh),
         path=tuple(_path(scores)),
         repairs=repairs,
@@ -91,7 +94,7 @@ def found(space: Space, scores: Scores, fresh: Sequence[int]) -> Found:
         points=tuple(trained),
         trainings=sum(len(scores.of(point)) for point in trained),
         error_rate=ERROR_RATE,
-        confirmed=tuple(point for point in scores.known if _confirmed(scores, fresh, point)),
+        confirmed=confirmed,
         left_out=left_out,
     )
 
@@ -118,9 +121,10 @@ def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Poin
     sets = smallest(scores)
     if not sets:
         return ()
-    # The best point is measured on the fresh seeds to know what can be reached, and is large.
+    # The best points are measured on the fresh seeds to know what can be reached, and are large.
+    leaders = scores.leaders(LEADERS)
     measured = [point for point in scores.known if point and _holds(scores, fresh, point)]
-    holding = [point for point in measured if point != scores.best or point in sets] or measured
+    holding = [point for point in measured if point not in leaders or point in sets] or measured
     minimal = [point for point in sets if is_minimal(space, scores, point)]
     size = len((minimal or sets)[0])
     sets = [*[point for point in sets if point in minimal or len(point) <= size][:MOST_REPAIRS], *holding]

@@ -87,6 +87,11 @@ class Scores:
             self._best = max(found, key=lambda point: (self.mean(point), -len(point)))
         return self._best
 
+    def leaders(self, most: int) -> list[Point]:
+        """Return at most `most` of the points that were trained with every seed, those of the best means first."""
+        complete = filter(self.complete, self.trained)
+        return sorted(complete, key=lambda point: (-self.mean(point), len(point)))[:most]
+
     @property
     def leading(self) -> Point:
         """Return the point of the best mean over the seeds that it has; of equal ones, the smallest."""

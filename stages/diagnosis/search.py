@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count, islice
 
-from stages.diagnosis.found import Found, found, left_out_of, repairs_of
+from stages.diagnosis.found import LEADERS, Found, found, left_out_of, repairs_of
 from stages.diagnosis.scores import AS_POSTED, Scores, Training
 from stages.diagnosis.space import Point, Space
 from stages.diagnosis.strategy import Steps, Strategy
@@ -55,7 +55,7 @@ class Search:
         yield from Strategy(self.space, self.scores, points).steps()
         repairs = repairs_of(self.space, self.scores, self.fresh)
         if repairs:
-            yield self._fresh(dict.fromkeys([AS_POSTED, self.scores.best, *repairs]))
+            yield self._fresh(dict.fromkeys([AS_POSTED, *self.scores.leaders(LEADERS), *repairs]))
         # On fresh seeds, it may turn out that a smaller set repairs.
         while wanted := self._fresh(left_out_of(repairs_of(self.space, self.scores, self.fresh)).values()):
             yield wanted

@@ -11,15 +11,15 @@ from stages.diagnosis.bundles import BIG, SMALL, Bundles
 from stages.diagnosis.families import Family
 from stages.diagnosis.found import is_minimal, smallest
 from stages.diagnosis.groups import group_to_drop
-from stages.diagnosis.scores import AS_POSTED, SMALLEST_GAIN, TOLERANCE, Scores, Training
+from stages.diagnosis.scores import AS_POSTED, LOWEST, SMALLEST_GAIN, TOLERANCE, Scores, Training
 from stages.diagnosis.space import Point, Space
 
 Steps = Generator[list[Training], None, None]
 """Yields trainings; goes on when all of them are told."""
 
-# A better score is not looked for from the first on, or if what is left to a perfect score is less than this share of
-# what is lost as posted.
-ENOUGH, LITTLE_LEFT = 0.995, 0.01
+# A better score is not looked for from the first on, or if what is left to a perfect score is less than the second
+# share of what is lost as posted. With less than the third share, a bundle is confirmed before others are tried.
+ENOUGH, LITTLE_LEFT, SOME_LEFT = 0.995, 0.01, 0.1
 # The search for a better point ends after so many points without gain.
 PATIENCE = 10
 # So many likely exchanges come before the fixes alone.
@@ -70,7 +70,7 @@ class Strategy(Bundles):
         variants = self.variants(big)
         for points in ([AS_POSTED, small], [big], variants):
             yield from self.look(points)
-            if self.is_enough(self.scores.leading):
+            if self.is_enough(self.scores.leading, SOME_LEFT):
                 yield from self.settle()
             if self.enough:
                 break
@@ -78,10 +78,11 @@ class Strategy(Bundles):
         yield from self.minimize(self.scores.best)
         yield from self.finish(AS_POSTED)
         if not self.enough:
+            yield from self.settle()
             yield from self.improve()
             if not self.minimal:  # the best score has risen
                 yield from self.minimize(self.scores.best)
-        yield from self.race([frozenset({fix}) for fix in self.untried])
+        yield from self.race([self.switched(self.scores.best, fix) for fix in self.untried])
         if self.minimal and len(self.minimal[0]) >= LARGE:
             yield from self.restart(variants[:1])
             yield from self.avoid()
@@ -103,10 +104,10 @@ class Strategy(Bundles):
         """Return whether no better score is looked for."""
         return self.is_enough(self.scores.best)
 
-    def is_enough(self, point: Point) -> bool:
-        """Return whether no better score than that of `point` is looked for."""
+    def is_enough(self, point: Point, share: float = LITTLE_LEFT) -> bool:
+        """Return whether `point` is almost perfect, or leaves at most a `share` of what was lost as posted."""
         score = self.scores.mean(point)
-        return score >= ENOUGH or 1 - score <= LITTLE_LEFT * (1 - self.scores.posted)
+        return score >= ENOUGH or 1 - score <= share * (1 - self.scores.posted)
 
     def look(self, points: Iterable[Point]) -> Generator[list[Training], None, list[Point]]:
         """Train the points that are new and allowed with the first seed; return them."""
@@ -122,7 +123,7 @@ class Strategy(Bundles):
         while wanted := self.lacking(self.scores.leading):
             yield wanted
 
-    def race(self, points: Iterable[Point]) -> Steps:
+    def race(self, points: Iterable[Point]) -> Generator[list[Training], None, list[Point]]:
         """Train the points that are new and allowed with the first seed, and the good ones with the others."""
         scores = self.scores
         new = yield from self.look(points)
@@ -130,6 +131,7 @@ class Strategy(Bundles):
         level = best - TOLERANCE * max(0.0, best - scores.posted)
         good = [point for point in new if point and scores.survives(point, level)]
         yield [(point, seed) for point in good for seed in scores.seeds[1:]]
+        return new
 
     def finish(self, *points: Point) -> Steps:
         """Train points with the seeds that they lack."""
@@ -140,17 +142,38 @@ class Strategy(Bundles):
         return [(point, seed) for seed in self.scores.seeds if (point, seed) not in self.scores]
 
     def improve(self) -> Steps:
-        """Switch one fix of the best point after the other, until nothing is gained for long."""
+        """Switch one fix of the best point after the other, until nothing is gained for long; then many together."""
         waited = 0
         while waited < PATIENCE and self.left and not self.enough:
             best, before = self.scores.best, self.scores.mean(self.scores.best)
             moves = [self.switched(best, fix) for fix in self.likely if fix not in best]
             new = [move for move in moves if move not in self.scores.points and self.space.allowed(move)]
             if not new:
-                return
+                break
             yield from self.race(new[:1])
             gained = self.scores.mean(self.scores.best) - before
             waited = 0 if gained > max(1e-3, TOLERANCE * self.scores.gain) else waited + 1
+        yield from self.combine()
+
+    def combine(self) -> Steps:
+        """Add to the best point all fixes that helped when they were added alone, then also those that cost little."""
+        for least in (0.0, -SMALLEST_GAIN):
+            while not self.enough:
+                best = together = self.scores.best
+                gains = {fix: self.gained(best, fix) for fix in self.likely}
+                for fix in sorted(self.likely, key=lambda fix: -gains[fix]):
+                    if gains[fix] > least and self.space.allowed(together | {fix}):
+                        together |= {fix}
+                if not (yield from self.race([together])):
+                    break
+
+    def gained(self, point: Point, fix: str) -> float:
+        """Return what `fix` gained when it was added to `point`, with the seeds that both have; -1 if it was not."""
+        added, seeds = self.switched(point, fix), self.scores.seeds
+        shared = [seed for seed in seeds if (added, seed) in self.scores and (point, seed) in self.scores]
+        if fix in point or not shared or added in self.scores.refused:
+            return LOWEST
+        return self.scores.mean(added, shared) - self.scores.mean(point, shared)
 
     def minimize(self, start: Point) -> Steps:
         """Drop fixes from `start`, groups first, until nothing can be dropped, if it repairs.
