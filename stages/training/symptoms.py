@@ -1,4 +1,4 @@
-"""Symptoms of a network at one moment of its training, made of what `probe` counts and adds. Without TensorFlow.
+"""Symptoms of a network at one moment of its training, made of what `probe` reads. Without TensorFlow.
 
 They are measured in inference mode on at most `EXAMPLES` training examples, and rounded to four significant digits.
 """
@@ -47,22 +47,16 @@ class Range(NamedTuple):
         return bool(self.ends) or self.shared
 
 
-class Sums(NamedTuple):
-    """The findings of a probe about a layer.
+class LayerState(NamedTuple):
+    """The outputs [n, ..., units] of a layer, and its kernel, the kernel's gradient and its next update.
 
-    `finite` says that all outputs are, `dead` and `saturated` count units and values, of `units` units and `values`
-    values. `gradient`, `update` and `kernel` are squares of the kernel's gradient, next update and values, float64
-    [units], added up by unit; they are empty without a kernel, and `update` is empty without an optimizer of Keras.
+    The last three are None without a kernel, and the update is None without an optimizer of Keras.
     """
 
-    finite: bool
-    dead: int
-    units: int
-    saturated: int
-    values: int
-    gradient: np.ndarray
-    update: np.ndarray
-    kernel: np.ndarray
+    outputs: np.ndarray
+    kernel: np.ndarray | None
+    gradient: np.ndarray | None
+    update: np.ndarray | None
 
 
 def rows(n_examples: int) -> np.ndarray:
@@ -101,18 +95,23 @@ def output_range(network: Network) -> Range:
     return Range()
 
 
-def saturated(outputs: np.ndarray, where: Range) -> float | None:
+def share(true: np.ndarray, outputs: np.ndarray) -> float:
+    """Return the share of `true` that is true, NaN if one of `outputs` is not finite."""
+    return float(np.mean(true)) if np.isfinite(outputs).all() else math.nan
+
+
+def saturated(outputs: np.ndarray, where: Range, near: float) -> float | None:
     """Return the share of `outputs` [n, units] that are saturated, NaN if one is not finite, None if none can be.
 
-    Outputs that add up to 1 are saturated in the examples in which one of them is.
+    That is, nearer than `near` to an end. Outputs that add up to 1 are saturated in the examples in which one of them
+    is.
     """
     if not where.flat:
         return None
-    if not np.isfinite(outputs).all():
-        return math.nan
-    if where.shared:
-        return float(np.mean(np.max(outputs, axis=-1) > 1 - NEAREST))
-    return float(np.mean(np.any([np.abs(outputs - end) < NEAREST for end in where.ends], axis=0)))
+    with np.errstate(invalid="ignore"):
+        if where.shared:
+            return share(np.max(outputs, axis=-1) > 1 - near, outputs)
+        return share(np.any([np.abs(outputs - end) < near for end in where.ends], axis=0), outputs)
 
 
 def spread(values: np.ndarray) -> float:
@@ -128,29 +127,29 @@ def most_frequent(answers: np.ndarray) -> float:
     return float(np.max(counts)) / len(answers)
 
 
-def norm(squares: np.ndarray) -> float | None:
-    """Return the root of the sum of `squares`, None if there are none."""
-    return math.sqrt(math.fsum(squares)) if squares.size else None
+def norm(matrix: np.ndarray | None) -> float | None:
+    """Return the root of the sum of the squares of `matrix` [n, units], None without one."""
+    if matrix is None:
+        return None
+    # NumPy adds up columns row by row, in the same order on every processor; its norm is that of a BLAS.
+    return math.sqrt(math.fsum(np.sum(np.square(matrix, dtype=np.float64), axis=0)))
 
 
-def of_layer(layer: Layer, sums: Sums) -> dict[str, Any]:
+def of_layer(layer: Layer, state: LayerState) -> dict[str, Any]:
     """Return the symptoms of a layer, as `results.LayerSymptoms` has them."""
-    where = range_of(layer)
-    gradient, update, kernel = map(norm, (sums.gradient, sums.update, sums.kernel))
-    shares = {
-        "dead": sums.dead / sums.units if where.zero else None,
-        "saturated": sums.saturated / sums.values if where.flat else None,
-    }
+    where, values = range_of(layer), state.outputs.reshape(len(state.outputs), -1)
+    kernel, gradient, update = map(norm, state[1:])
     return {
         "name": layer["name"],
-        **{key: rounded(share if share is None or sums.finite else math.nan) for key, share in shares.items()},
+        "dead": rounded(share(np.all(values == 0, axis=0), values)) if where.zero else None,
+        "saturated": rounded(saturated(values, where, NEAR)),
         "gradient": rounded(gradient),
         "update": rounded(update / kernel if update is not None and kernel else None),
     }
 
 
 def of_network(
-    network: Network, layers: Iterable[Sums], outputs: np.ndarray, targets: np.ndarray, answers: np.ndarray | None
+    network: Network, layers: Iterable[LayerState], outputs: np.ndarray, targets: np.ndarray, answers: np.ndarray | None
 ) -> dict[str, Any]:
     """Return symptoms, as `results.Symptoms` has them, in strict JSON: a value that is not finite is None.
 
@@ -158,8 +157,8 @@ def of_network(
     compares, `answers` are None for a regression.
     """
     return {
-        "layers": [of_layer(layer, sums) for layer, sums in zip(watched(network), layers, strict=True)],
-        "saturated": rounded(saturated(outputs, output_range(network))),
+        "layers": [of_layer(layer, state) for layer, state in zip(watched(network), layers, strict=True)],
+        "saturated": rounded(saturated(outputs, output_range(network), NEAREST)),
         "spread": rounded(spread(outputs)),
         "target_spread": rounded(spread(targets)),
         "most_frequent": None if answers is None else rounded(most_frequent(answers)),
