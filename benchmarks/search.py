@@ -64,8 +64,9 @@ def fill(fault: Fault, folder: Path, phase: str) -> str:
 
 
 def checked(scorer: Scorer) -> list[Point]:
-    """Return the points that are also trained by whichfix itself: as posted, and the first repair."""
-    return [AS_POSTED, *peers.whichfix(scorer)[1].repairs[:1]]
+    """Return the points that whichfix itself trains too: as posted, unless Keras refuses it, and the first repair."""
+    posted = [AS_POSTED] if scorer.entry(AS_POSTED).scores is not None else []
+    return [*posted, *peers.whichfix(scorer)[1].repairs[:1]]
 
 
 def run(found: Sequence[Fault], folder: Path, phases: Sequence[str], workers: int) -> None:
