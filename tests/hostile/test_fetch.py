@@ -133,9 +133,9 @@ MIRRORS: dict[str, tuple[Answer, str]] = {
     "endless-chunks": (lambda: endless(ok(b"", "Transfer-Encoding: chunked"), chunk(ZEROS)), TOO_LARGE),
     "endless-header": (lambda: endless(ok()[:-2] + b"X: "), ".*header line"),
     "endless-status": (lambda: endless(b"", b"x"), ".*got more than 65536 bytes when reading status line"),
-    "endless-continue": (lambda: endless(b"", 1000 * b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer in 1 s"),
-    "drip": (lambda: drip(endless(ok(), b"x")), "not done in 3 s"),
-    "drip-headers": (lambda: drip(endless(ok()[:-2], b"x")), "no answer in 1 s"),
+    "endless-continue": (lambda: endless(b"", 1000 * b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer in 2 s"),
+    "drip": (lambda: drip(endless(ok(), b"x")), "not done in 4 s"),
+    "drip-headers": (lambda: drip(endless(ok()[:-2], b"x")), "no answer in 2 s"),
     "endless-loop": (lambda: endless(redirect("endless-loop")), "Exceeded 30 redirects"),
     "to-file": (lambda: [redirect("file:///etc/passwd")], "No connection adapters were found for 'file:///etc/passwd'"),
     "absent": (lambda: [b"HTTP/1.1 404 Not Found\r\n\r\n"], "404 Client Error: Not Found for url"),
@@ -162,7 +162,7 @@ def test_a_hostile_mirror_fails_with_what_was_wrong_and_the_next_is_tried(
 
     with servers.hostile_server(answer) as address:
         ways = {name: partial(sources.from_mirror, f"{address}{name}/") for name in names}
-        said = failures(ways, answer_seconds=1.0, seconds=3.0)
+        said = failures(ways, answer_seconds=2.0, seconds=4.0)
     for name, line in said.items():
         assert re.match(MIRRORS[name][1], line), (name, line)
         assert len(line) <= REASON_CHARACTERS
