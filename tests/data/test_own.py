@@ -24,6 +24,8 @@ from stages.data.prepared import Prepared
 
 SECRET = "Winterbottom"
 NPZ = Path("data/own/a.npz")
+# Without the time of compression: its bytes name tests, and all workers must collect the same names.
+ZIPPED = gzip.compress(b"age,sick\n1,0\n2,1\n", mtime=0)
 READ_PARQUET = pd.read_parquet
 
 
@@ -271,8 +273,7 @@ def test_more_numbers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPa
     [
         ("age,sick\nMüller,1\n".encode("latin-1"), "line 2: byte 0xfc is not UTF-8; save the table as UTF-8"),
         ("age,sick\n1,0\n".encode("utf-16"), "the file is in UTF-16; expected a table as text in UTF-8"),
-        # The bytes name the test, and all workers must collect the same names: without the time of compression.
-        (gzip.compress(b"age,sick\n1,0\n", mtime=0), "the file is compressed by gzip; expected a table as text in UTF-8"),
+        (ZIPPED, "the file is compressed by gzip; expected a table as text in UTF-8"),
         (b"PK\3\4", "the file is a ZIP archive or a workbook; expected a table as text in UTF-8"),
         (b"PAR1", "the file is a Parquet file; expected a table as text in UTF-8"),
         (bytes(100), "line 1: a byte of 0; expected text in UTF-8"),
@@ -291,7 +292,7 @@ def test_bytes_that_are_no_table_are_refused_with_their_line(content: bytes, exp
     [
         ("age,sick\nMü,1\nb,0\n".encode("latin-1"), "age,sick\nMü,1\nb,0\n".encode()),
         ("age,sick\n1,0\n2,1\n".encode("utf-16"), b"age,sick\n1,0\n2,1\n"),
-        (gzip.compress(b"age,sick\n1,0\n2,1\n", mtime=0), b"age,sick\n1,0\n2,1\n"),
+        (ZIPPED, b"age,sick\n1,0\n2,1\n"),
         (b"age;sick\n1,5;0\n2,5;1\n", b"age,sick\n1.5,0\n2.5,1\n"),
         (b"age,age,sick\n1,2,0\n2,3,1\n", b"age,age2,sick\n1,2,0\n2,3,1\n"),
         (b",sick\n1,0\n2,1\n", b"age,sick\n1,0\n2,1\n"),
