@@ -8,8 +8,8 @@ from benchmarks import measures, peers
 from benchmarks.faults import Fault
 from benchmarks.measures import Reached, Replay
 from benchmarks.table import FRESH, SEEDS, MissingError, Scorer
-from stages.diagnosis.found import LEADERS
-from stages.diagnosis.scores import AS_POSTED, Training
+from stages.diagnosis.found import leaders_of
+from stages.diagnosis.scores import AS_POSTED, Scores, Training
 from stages.diagnosis.space import Point
 
 REPETITIONS, ELIMINATIONS, TPE_REPETITIONS = 10, 3, 1
@@ -66,14 +66,20 @@ def candidates(scorer: Scorer, runs: Mapping[str, Sequence[Sequence[Training]]])
     """Return the answers of all methods, and the points of the best means over the seeds of the search."""
     points = {point for each in runs.values() for trainings in each for point, _ in trainings}
     ordered = sorted(points, key=lambda point: (-scorer.mean(point), len(point), sorted(point)))
-    answers = [answer for each in runs.values() for answer in finals(scorer, each)]
+    answers = [answer(scorer, trainings) for each in runs.values() for trainings in each]
     return list(dict.fromkeys([*ordered[:CANDIDATES], *answers]))
 
 
-def finals(scorer: Scorer, runs: Sequence[Sequence[Training]]) -> list[Point]:
-    """Return the answer of each repetition: of its three best points, the one that is best with fresh seeds."""
-    leaders = (measures.replayed(trainings, SEEDS, scorer).leaders(LEADERS) for trainings in runs)
-    return [max(points, key=lambda point: scorer.mean(point, FRESH), default=AS_POSTED) for points in leaders]
+def answer(scorer: Scorer, trainings: Sequence[Training]) -> Point:
+    """Return the answer of a method: of its best points that are measured on the fresh seeds, the best one there."""
+    scores = Scores(SEEDS)
+    scores.points = list(dict.fromkeys(point for point, _ in trainings))
+    scores.tell({training: scorer(*training) for training in trainings})
+    leaders: list[Point] = []
+    while leaders != (following := leaders_of(scores, FRESH)):
+        leaders = following
+        scores.tell({(point, seed): scorer(point, seed) for point in leaders for seed in FRESH})
+    return max(leaders, key=lambda point: scores.mean(point, FRESH), default=AS_POSTED)
 
 
 def row_of(fault: Fault, scorer: Scorer) -> dict[str, Any]:
@@ -132,7 +138,7 @@ def of_method(
     def took(done: Callable[[Replay, Point], bool]) -> list[Reached]:
         return [measures.until(trainings, SEEDS, scorer, scorer.compute, done) for trainings in runs]
 
-    scores = [scorer.mean(point, FRESH) for point in finals(scorer, runs)]
+    scores = [scorer.mean(answer(scorer, trainings), FRESH) for trainings in runs]
     good = took(lambda replay, point: replay.reaches(point, target))
     sets = took(lambda replay, _: bool(replay.minimal(target, scorer.space.allowed)))
     found: dict[str, Any] = {

@@ -68,11 +68,6 @@ class Replay:
         """Return whether `point` was trained with all seeds and has a mean of at least `target`."""
         return self.complete(point) and self.mean(point) >= target
 
-    def leaders(self, most: int) -> list[Point]:
-        """Return at most `most` complete points, those of the best means first; of equal ones, the smaller first."""
-        complete = [point for point in self.scores if self.complete(point)]
-        return sorted(complete, key=lambda point: (-self.mean(point), len(point)))[:most]
-
     def fails(self, point: Point, target: float, allowed: Callable[[Point], bool]) -> bool:
         """Return whether `point` is known not to reach `target`: refused, or trained with a lower mean."""
         if point in self.refused or not allowed(point):

@@ -7,8 +7,9 @@ from stages.diagnosis.scores import AS_POSTED, ERROR_RATE, SMALLEST_GAIN, TOLERA
 from stages.diagnosis.space import Point, Space
 
 MOST_REPAIRS = 5
-# So many of the best points are measured on the fresh seeds, because the very best is often best by luck.
-LEADERS = 3
+# So many of the best points are measured on the fresh seeds, because the very best is often best by luck; and more, up
+# to the second number, if none of them holds there.
+LEADERS, MOST_LEADERS = 3, 8
 
 
 class Improvement(NamedTuple):
@@ -122,7 +123,7 @@ def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Poin
     if not sets:
         return ()
     # The best points are measured on the fresh seeds to know what can be reached, and are large.
-    leaders = scores.leaders(LEADERS)
+    leaders = leaders_of(scores, fresh)
     measured = [point for point in scores.known if point and _holds(scores, fresh, point)]
     holding = [point for point in measured if point not in leaders or point in sets] or measured
     minimal = [point for point in sets if is_minimal(space, scores, point)]
@@ -132,6 +133,20 @@ def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Poin
     sets = [point for point in sets if point in holding or not any(point < other for other in holding)]
     sets.sort(key=lambda point: (point not in holding, len(point), -scores.mean(point)))
     return tuple(sets[:MOST_REPAIRS])
+
+
+def leaders_of(scores: Scores, fresh: Sequence[int]) -> list[Point]:
+    """Return the best points, to be measured on the fresh seeds: three, and more as long as none of them holds there.
+
+    A point holds if it reaches what counts as repaired over the seeds of the search.
+    """
+    leaders = scores.leaders(MOST_LEADERS)
+    most = LEADERS
+    while most < len(leaders) and all(_confirmed(scores, fresh, point) for point in leaders[:most]):
+        if max(scores.mean(point, fresh) for point in leaders[:most]) >= scores.threshold:
+            break
+        most += 1
+    return leaders[:most]
 
 
 def threshold_of(scores: Scores, fresh: Sequence[int]) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count, islice
 
-from stages.diagnosis.found import LEADERS, Found, found, left_out_of, repairs_of
+from stages.diagnosis.found import Found, found, leaders_of, left_out_of, repairs_of
 from stages.diagnosis.scores import AS_POSTED, Scores, Training
 from stages.diagnosis.space import Point, Space
 from stages.diagnosis.strategy import Steps, Strategy
@@ -54,15 +54,18 @@ class Search:
     def _all_steps(self, points: int) -> Steps:
         yield from Strategy(self.space, self.scores, points).steps()
         repairs = repairs_of(self.space, self.scores, self.fresh)
-        if repairs:
-            yield self._fresh(dict.fromkeys([AS_POSTED, *self.scores.leaders(LEADERS), *repairs]))
+        if not repairs:
+            return
+        yield self._fresh([AS_POSTED, *leaders_of(self.scores, self.fresh), *repairs])
+        while wanted := self._fresh(leaders_of(self.scores, self.fresh)):
+            yield wanted
         # On fresh seeds, it may turn out that a smaller set repairs.
         while wanted := self._fresh(left_out_of(repairs_of(self.space, self.scores, self.fresh)).values()):
             yield wanted
 
     def _fresh(self, points: Iterable[Point]) -> list[Training]:
         """Return the trainings of `points` with fresh seeds that were not asked for."""
-        allowed = [point for point in points if self.space.allowed(point)]
+        allowed = [point for point in dict.fromkeys(points) if self.space.allowed(point)]
         return [(point, seed) for point in allowed for seed in self.fresh if (point, seed) not in self.scores]
 
 

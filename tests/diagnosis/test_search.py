@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnosis.landscapes import FAMILIES, Scorer, noisy, repaired_by, run, space
-from stages.diagnosis.found import LEADERS, Found
+from stages.diagnosis.found import Found, leaders_of
 from stages.diagnosis.scores import AS_POSTED
 from stages.diagnosis.search import Search, fresh_seeds
 from stages.diagnosis.space import Point
@@ -48,7 +48,7 @@ def test_the_smallest_repairs_are_found_and_nothing_can_be_dropped_from_them(
     assert [each for each in sets(found) if len(each) == len(smallest[0])] in (smallest, smallest[::-1])
     assert found.minimal
     assert not found.untried
-    leaders = ended.scores.leaders(LEADERS)
+    leaders = leaders_of(ended.scores, ended.fresh)
     assert {*found.left_out.values(), *found.repairs, *leaders, AS_POSTED} == set(found.confirmed)
     assert found.best in found.confirmed
 
@@ -100,6 +100,19 @@ def test_a_point_that_is_best_by_luck_with_its_seeds_is_not_the_best_one() -> No
     found = search(score)
     assert found.best == {"sigmoid"}
     assert sets(found)[0] == {"sigmoid"}
+
+
+def test_if_the_best_points_do_not_hold_on_fresh_seeds_the_next_ones_are_measured() -> None:
+    def score(point: Point, seed: int) -> float:
+        lucky = seed in SEEDS and point & {"sigmoid", "relu", "loss", "adam", "scaled"}
+        return 1.0 if lucky or "wider" in point else 0.5
+
+    ended = run(Search(space(), SEEDS), score)
+    found = ended.found()
+    assert found.best == {"wider"}
+    assert sets(found)[0] == {"wider"}
+    leaders = leaders_of(ended.scores, ended.fresh)
+    assert [point for point in leaders if "wider" in point] == leaders[-1:]
 
 
 def test_fixes_that_each_help_a_little_are_combined() -> None:
