@@ -1,32 +1,42 @@
-"""Wall time and peak memory of `train` for more seeds, points and training examples, with a line through each.
+"""Wall time and peak memory of `train` for more seeds, points and rows, with a line through each, and for more workers.
 
-Run `dvc repro` first. Each measurement runs the real stage in a temporary folder, on the prepared data of this working
-copy, with a short configuration.
+Run `dvc repro` first. Each measurement runs the real stage in a temporary folder, with a short configuration, on the
+prepared data of this working copy or on made-up rows. The workers are processes of a Dask cluster on this machine.
 """
 
 import argparse
+import pickle
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from distributed import Client
+from pydantic import TypeAdapter
 from scipy.stats import linregress
 
-from benchmarks import common
-from stages.base import files
+from benchmarks import common, small
+from stages.base import files, processor
 from stages.base.console import say
 from stages.base.errors import one_line
+from stages.config.planned import PlannedRuns
 from stages.data import prepared
+from stages.data.prepared import Facts, Prepared
+from stages.training.pool import Task, units
 
 SIZES = {
     "seed": (1, 2, 5, 10, 20, 40),
     "point": (2, 4, 8, 16, 32, 64),
-    "training example": (5_000, 10_000, 20_000, 30_000, 40_199),
+    "row": (100_000, 250_000, 500_000, 750_000, 1_000_000),
 }
+WORKERS = (1, 2, 4, 8)
+FEATURES = 100
 # Each fix sets a key of its own, so that all of them combine.
 FIXES: dict[str, dict[str, Any]] = {
     "relu": {"layers.hidden.activation": "relu"},
@@ -67,42 +77,114 @@ def content(case: str, seeds: int, as_posted: Mapping[str, Any], n_fixes: int) -
     return params
 
 
-def measure(params: Mapping[str, Any], examples: int | None = None) -> common.Measured:
-    """Run `train` for a params.yaml with one case, on all or on the first `examples` training examples."""
+def prepare(folder: Path, params: Mapping[str, Any], data: Prepared) -> str:
+    """Make `folder` ready for `train` of the only case of `params`, and return its name."""
     (case,) = params["cases"]
-    data = prepared.read(common.ROOT / files.prepared_path(case))
-    x, y = dict(data.x), dict(data.y)
-    x["train"], y["train"] = x["train"][:examples], y["train"][:examples]
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
+    common.write_yaml(folder / files.PARAMS, params)
+    own = folder / params["cases"][case]["data"]["file"]
+    own.parent.mkdir(parents=True)
+    own.touch()
+    common.run([sys.executable, "-m", "stages", "plan"], folder, common.environment())
+    prepared.write(folder / files.prepared_path(case), data)
+    return str(case)
+
+
+def measure(params: Mapping[str, Any], data: Prepared) -> common.Measured:
+    """Run `train` for a params.yaml with one case."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
-        common.write_yaml(folder / files.PARAMS, params)
-        common.run([sys.executable, "-m", "stages", "plan"], folder, common.environment())
-        prepared.write(folder / files.prepared_path(case), replace(data, x=x, y=y))
-        return common.run([sys.executable, "-m", "stages", "train", case], folder, common.environment())
+        case = prepare(Path(name), params, data)
+        return common.run([sys.executable, "-m", "stages", "train", case], Path(name), common.environment())
+
+
+def ex4() -> Prepared:
+    """Return the prepared data of ex4."""
+    return prepared.read(common.ROOT / files.prepared_path("ex4"))
 
 
 def with_seeds(count: int) -> common.Measured:
     """Train `count` seeds of ex4 as posted, with batches of 32."""
-    return measure(content("ex4", count, {"batch_size": 32}, 0))
+    return measure(content("ex4", count, {"batch_size": 32}, 0), ex4())
 
 
 def with_points(count: int) -> common.Measured:
     """Train `count` points of ex4, a power of two, for five epochs and two seeds each."""
-    return measure(content("ex4", 2, {"epochs": 5}, count.bit_length() - 1))
+    return measure(content("ex4", 2, {"epochs": 5}, count.bit_length() - 1), ex4())
 
 
-def with_examples(count: int) -> common.Measured:
-    """Train two seeds of mnist as posted on `count` examples for 60 epochs."""
-    return measure(content("mnist", 2, {"epochs": 60}, 0), count)
+def with_rows(count: int) -> common.Measured:
+    """Train two seeds of a small network for two epochs on `count` made-up rows of 100 features."""
+    random = np.random.default_rng(0)
+    y = np.arange(count, dtype=np.uint8) % small.CLASSES
+    centers = random.normal(size=(small.CLASSES, FEATURES)).astype(np.float32)
+    x = centers[y] + random.standard_normal((count, FEATURES), np.float32)
+    classes = [str(number) for number in range(small.CLASSES)]
+    facts = Facts(task="multiclass", classes=classes, values=list(map(float, classes)))
+    params = small.content()
+    case = params["cases"][small.CASE]
+    case |= {"fixes": {}, "data": {"file": f"data/own/{small.CASE}.npz"}, "judged_by": "train"}
+    case["as_posted"] |= {"epochs": 2, "batch_size": 256}
+    return measure(params | {"seeds": [0, 1]}, Prepared({"train": x}, {"train": y}, facts))
 
 
-MEASURES: dict[str, Callable[[int], common.Measured]] = {
-    "seed": with_seeds,
-    "point": with_points,
-    "training example": with_examples,
-}
+MEASURES: dict[str, Callable[[int], common.Measured]] = {"seed": with_seeds, "point": with_points, "row": with_rows}
+
+
+@contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[str]:
+    """Start a Dask scheduler and its workers in `folder`, and give the address of the scheduler."""
+    environment, file = common.environment() | processor.SETTINGS, folder / "scheduler.json"
+    local = ["--host", "127.0.0.1", "--no-dashboard"]
+    with ExitStack() as stack:
+
+        def start(*command: str) -> None:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dask", *command, *local],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        start("scheduler", "--port", "0", "--scheduler-file", str(file))
+        while not file.is_file():
+            time.sleep(0.1)
+        address = str(files.read_json(file)["address"])
+        start("worker", address, "--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0")
+        with Client(address) as client:
+            client.wait_for_workers(workers)
+        yield address
+
+
+def with_workers(workers: int) -> dict[str, Any]:
+    """Train 32 points of ex4 with two seeds each on a Dask cluster; return its seconds, tasks and bytes."""
+    data, params = ex4(), content("ex4", 2, {"epochs": 20}, 5)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        case = prepare(folder, params, data)
+        with cluster(folder, workers) as address:
+            params |= {"execution": {"backend": "dask", "scheduler": address}}
+            common.write_yaml(folder / files.PARAMS, params)
+            measured = common.run([sys.executable, "-m", "stages", "train", case], folder, common.environment())
+        runs = list((folder / "runs" / case).rglob("*.npz"))
+        planned = load_runs(folder / "configs" / case / "runs.json")
+    tasks = [Task(configuration, seed) for configuration in planned.runs for seed in configuration.seeds]
+    return {
+        "workers": workers,
+        "seconds": measured.seconds,
+        "runs": len(runs),
+        "tasks": 1 + 2 * len(units(tasks, data, len(tasks))),
+        "bytes_per_run": sum(path.stat().st_size for path in runs) / len(runs),
+        "data_bytes": len(pickle.dumps(data)),
+    }
+
+
+def load_runs(path: Path) -> PlannedRuns:
+    """Return the runs of a case that `plan` wrote."""
+    return TypeAdapter(PlannedRuns).validate_python(files.read_json(path))
 
 
 def series(measured: Mapping[int, Sequence[common.Measured]]) -> dict[str, Any]:
@@ -120,17 +202,19 @@ def series(measured: Mapping[int, Sequence[common.Measured]]) -> dict[str, Any]:
 def main() -> None:
     """Measure the three series and fit their lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--series", nargs="+", choices=SIZES, default=list(SIZES), help="which series to measure")
+    choices = [*SIZES, "worker"]
+    parser.add_argument("--series", nargs="+", choices=choices, default=choices, help="which series to measure")
     parser.add_argument("--repeats", type=int, default=1, help="measurements per size; the line is through medians")
     arguments = parser.parse_args()
 
     result = {}
-    for unit in arguments.series:
+    for unit in [unit for unit in arguments.series if unit != "worker"]:
         measured = {size: [MEASURES[unit](size) for _ in range(arguments.repeats)] for size in SIZES[unit]}
         result[unit] = series(measured)
         line = result[unit]["seconds"]
         say(f"{line['slope']:.3g} s per {unit} + {line['constant']:.3g} s (R² {line['r_squared']:.4f})")
-    common.save("growth", {"settings": {"repeats": arguments.repeats}, "series": result})
+    workers = [with_workers(count) for count in WORKERS] if "worker" in arguments.series else []
+    common.save("growth", {"settings": {"repeats": arguments.repeats}, "series": result, "workers": workers})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 from scipy.special import log_softmax
 
-from benchmarks import common
+from benchmarks import common, small
 from benchmarks.rows import protocol, whichfix
 from stages.base import files
 from stages.base.console import say
@@ -83,22 +83,23 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Shape:
-    """A network and its batch size, on the data of a case.
+    """A network and its batch size, on the data of a case, or on those of `benchmarks.small`.
 
     A turn has enough epochs to be much longer than the time that a waiting process needs to wake up.
     """
 
     case: str
-    hidden_units: int
+    units: tuple[int, ...]
     batch_size: int
     epochs_per_turn: int
 
 
 SHAPES = {
-    "784-64-10/32": Shape("mnist", 64, 32, 1),
-    "784-512-10/32": Shape("mnist", 512, 32, 1),
-    "400-25-10/5000": Shape("ex4", 25, 5000, 20),
-    "400-25-10/32": Shape("ex4", 25, 32, 20),
+    "784-64-10/32": Shape("mnist", (64, 10), 32, 1),
+    "784-512-10/32": Shape("mnist", (512, 10), 32, 1),
+    "400-25-10/5000": Shape("ex4", (25, 10), 5000, 20),
+    "400-25-10/32": Shape("ex4", (25, 10), 32, 20),
+    "20-32-16-3/32": Shape(small.CASE, (32, 16, small.CLASSES), 32, small.EPOCHS),
 }
 
 
@@ -167,13 +168,16 @@ def one_processor() -> Iterator[None]:
 
 def problem_of(shape: Shape, rounds: int) -> protocol.Problem:
     """Return all training examples of the case, with the weights and orders that a run draws; turn 0 warms up."""
-    data = prepared.read(files.prepared_path(shape.case))
-    splits = [split for split in ("train", "validation") if split in data.x]
-    examples, labels = (np.concatenate([arrays[split] for split in splits]) for arrays in (data.x, data.y))
+    if shape.case == small.CASE:
+        examples, labels = small.examples(small.ROWS)
+    else:
+        data = prepared.read(files.prepared_path(shape.case))
+        splits = [split for split in ("train", "validation") if split in data.x]
+        examples, labels = (np.concatenate([arrays[split] for split in splits]) for arrays in (data.x, data.y))
     scale = 1 / 255 if examples.dtype == np.uint8 else 1.0
     turns = 1 + rounds
     epochs = turns * shape.epochs_per_turn
-    network = whichfix.network_of(scale, shape.hidden_units, shape.batch_size, LEARNING_RATE, epochs)
+    network = whichfix.network_of(scale, shape.units, shape.batch_size, LEARNING_RATE, epochs)
     weights, orders = whichfix.draws(network, examples.shape[1], len(labels))
     orders = orders.reshape(turns, shape.epochs_per_turn, len(labels))
     return protocol.Problem(examples, labels, orders, weights, scale, shape.batch_size, LEARNING_RATE)
@@ -237,8 +241,11 @@ def check_same_learning(learned: dict[str, dict[str, float]]) -> None:
 
 def outcome(problem: protocol.Problem, weights: protocol.Arrays) -> dict[str, float]:
     """Return mean cross-entropy and accuracy of a network with `weights` on the training examples."""
-    kernel, bias, output_kernel, output_bias = weights
-    logits = np.maximum(problem.inputs @ kernel + bias, 0) @ output_kernel + output_bias
+    *hidden, kernel, bias = weights
+    values = problem.inputs
+    for below, offset in zip(hidden[::2], hidden[1::2], strict=True):
+        values = np.maximum(values @ below + offset, 0)
+    logits = values @ kernel + bias
     losses = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(logits)), problem.labels]
     return {
         "training_loss": float(losses.mean()),

@@ -45,7 +45,7 @@ DESCRIPTIONS = {
 }
 # Rows of the loop that train; the others only multiply matrices.
 TRAINING = ("model_fit", "model_fit_compiled", "pytorch", "scikit_learn", "jax_scan")
-UNITS = {"seed": (1, "seed"), "point": (1, "point"), "training example": (1000, "1,000 training examples")}
+UNITS = {"seed": (1, "seed"), "point": (1, "point"), "row": (100_000, "100,000 rows of 100 features")}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -145,7 +145,17 @@ def growth_part(result: Mapping[str, Any]) -> str:
         ]
         rows.append([label, f"{min(sizes):,} to {max(sizes):,}", *lines])
     says = "Growth of `train`: the slope of a line through the measurements, plus its constant.\n"
-    return f"{says}\n{table(['per', 'measured for', 'seconds', 'MiB of the largest process'], rows)}"
+    grown = f"{says}\n{table(['per', 'measured for', 'seconds', 'MiB of the largest process'], rows)}"
+    formats = {"workers": "", "seconds": ".3g", "runs": "", "tasks": "", "bytes_per_run": ",.0f"}
+    workers = [[format(row[name], form) for name, form in formats.items()] for row in result["workers"]]
+    if not workers:
+        return grown
+    cores, megabytes = result["machine"]["cores"], result["workers"][0]["data_bytes"] / 1e6
+    says = (
+        f"The same runs on a Dask cluster of processes on this machine, which has {cores} cores. Each worker gets the\n"
+        f"data once, {megabytes:.3g} MB.\n"
+    )
+    return f"{grown}\n{says}\n{table(['workers', 'seconds', 'runs', 'Dask tasks', 'bytes of a run'], workers)}"
 
 
 def small_part(result: Mapping[str, Any]) -> str:
@@ -157,12 +167,25 @@ def small_part(result: Mapping[str, Any]) -> str:
     return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
 
 
+def searched_part(result: Mapping[str, Any]) -> str:
+    """Return how long a searched case takes, beside Optuna."""
+    first = result["rounds"][0]
+    rows = [[name, spread(figures), result["goals"].get(name, "")] for name, figures in result["figures"].items()]
+    says = (
+        "The searched case of [your-network.md](your-network.md), from `record` to the answer, and a search of the\n"
+        f"same fixes by Optuna's TPE, each training a plain `model.fit`. Both train {first['whichfix']['trainings']}\n"
+        f"runs; the time of Optuna is extrapolated from {first['optuna']['sample']}.\n"
+    )
+    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
+
+
 BENCHMARKS = {
     "pipeline": pipeline_part,
     "edits": edits_part,
     "loop": loop_part,
     "growth": growth_part,
     "small": small_part,
+    "searched": searched_part,
 }
 
 

@@ -57,14 +57,19 @@ def content() -> dict[str, Any]:
     }
 
 
-def write_data(path: Path) -> None:
-    """Write noisy examples around a center per class; the training split has `ROWS` of them."""
+def examples(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy examples around a center per class: float32 [n, `FEATURES`], and their classes, uint8 [n]."""
     random = np.random.default_rng(0)
-    n = round(ROWS / 0.8)
     y = np.arange(n) % CLASSES
     x = random.normal(0, 1, (CLASSES, FEATURES))[y] + random.normal(0, 2, (n, FEATURES))
+    return x.astype(np.float32), y.astype(np.uint8)
+
+
+def write_data(path: Path) -> None:
+    """Write examples of which `ROWS` are in the training split."""
+    x, y = examples(round(ROWS / 0.8))
     path.parent.mkdir(parents=True)
-    np.savez(path, x=x.astype(np.float32), y=y)
+    np.savez(path, x=x, y=y)
 
 
 def compiling(lines: Sequence[Mapping[str, Any]]) -> float:

@@ -1,4 +1,4 @@
-"""JAX on the CPU: one compiled program per epoch with a donated state, and Adam written by hand."""
+"""JAX on the CPU: one compiled program for the epochs of a turn with a donated state, and Adam written by hand."""
 
 from typing import Any
 
@@ -13,8 +13,10 @@ DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-7
 
 def loss(weights: Any, inputs: Any, labels: Any) -> Any:
     """Return the mean cross-entropy of a batch."""
-    kernel, bias, output_kernel, output_bias = weights
-    logits = jax.nn.relu(inputs @ kernel + bias) @ output_kernel + output_bias
+    *hidden, kernel, bias = weights
+    for below, offset in zip(hidden[::2], hidden[1::2], strict=True):
+        inputs = jax.nn.relu(inputs @ below + offset)
+    logits = inputs @ kernel + bias
     of_labels = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     return jnp.mean(jax.nn.logsumexp(logits, axis=1) - of_labels)
 
@@ -44,13 +46,15 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
             state, _ = step(state, tuple(array[whole * size :] for array in gathered))
         return state, losses
 
-    compiled = jax.jit(epoch, donate_argnums=0)
+    def turn(state: Any, examples: Any, labels: Any, orders: Any) -> Any:
+        return jax.lax.scan(lambda state, order: epoch(state, examples, labels, order), state, orders)
+
+    compiled = jax.jit(turn, donate_argnums=0)
     weights, means, squares = ([jnp.array(factor * array) for array in problem.weights] for factor in (1, 0, 0))
     state = (weights, means, squares, jnp.float32(0))
     examples, labels = jnp.array(problem.examples), jnp.array(problem.labels, jnp.int32)
     for orders in problem.turns():
-        for order in orders:
-            state, _ = compiled(state, examples, labels, order)
+        state, _ = compiled(state, examples, labels, orders)
         jax.block_until_ready(state)
     return [np.asarray(array) for array in state[0]]
 

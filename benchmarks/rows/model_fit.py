@@ -11,12 +11,12 @@ from benchmarks.rows import protocol
 def train(problem: protocol.Problem, **compilation: Any) -> protocol.Arrays:
     """Train for all turns of `problem`, with further arguments of `model.compile`; return the weights."""
     keras.utils.set_random_seed(0)
-    kernel, _, output_kernel, _ = problem.weights
+    *hidden, outputs = problem.units
     model = keras.Sequential(
         [
-            keras.Input(kernel.shape[:1]),
-            keras.layers.Dense(kernel.shape[1], activation="relu"),
-            keras.layers.Dense(output_kernel.shape[1], activation="softmax"),
+            keras.Input(problem.kernels[0].shape[:1]),
+            *(keras.layers.Dense(units, activation="relu") for units in hidden),
+            keras.layers.Dense(outputs, activation="softmax"),
         ]
     )
     model.set_weights(problem.weights)

@@ -7,20 +7,23 @@ from benchmarks.rows import protocol
 
 def train(problem: protocol.Problem) -> protocol.Arrays:
     """Take all turns of `problem`; return no weights, because nothing is learned."""
-    inputs, (kernel, _, output_kernel, _) = problem.inputs, problem.weights
+    inputs, kernels = problem.inputs, problem.kernels
     size = min(problem.batch_size, len(inputs))
-    hidden, outputs = np.empty((2, size, kernel.shape[1]), np.float32), np.empty((size, 10), np.float32)
-    gradients = np.empty_like(kernel), np.empty_like(output_kernel)
+    values, gradients = ([np.empty((size, units), np.float32) for units in problem.units] for _ in range(2))
+    of_kernels = [np.empty_like(kernel) for kernel in kernels]
     for orders in problem.turns():
         for _ in orders:
             for start in range(0, len(inputs), size):
                 batch = inputs[start : start + size]
                 n = len(batch)
-                np.dot(batch, kernel, hidden[0, :n])
-                np.dot(hidden[0, :n], output_kernel, outputs[:n])
-                np.dot(outputs[:n], output_kernel.T, hidden[1, :n])
-                np.dot(batch.T, hidden[1, :n], gradients[0])
-                np.dot(hidden[0, :n].T, outputs[:n], gradients[1])
+                below = [batch, *(value[:n] for value in values)]
+                for place, kernel in enumerate(kernels):
+                    np.dot(below[place], kernel, below[place + 1])
+                gradient = below[-1]
+                for place in reversed(range(len(kernels))):
+                    np.dot(below[place].T, gradient, of_kernels[place])
+                    if place:
+                        gradient = np.dot(gradient, kernels[place].T, gradients[place - 1][:n])
     return []
 
 

@@ -1,17 +1,23 @@
 """Only the matrix products of the training, compiled as our loop is compiled."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.rows import protocol
 from stages.training.keras import compiled, tf
 
 
-def products(inputs: tf.Tensor, kernel: tf.Tensor, output_kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the last two of the five products of a step, which need the other three."""
-    hidden = inputs @ kernel
-    outputs = hidden @ output_kernel
-    hidden_gradient = tf.matmul(outputs, output_kernel, transpose_b=True)
-    return tf.matmul(inputs, hidden_gradient, transpose_a=True), tf.matmul(hidden, outputs, transpose_a=True)
+def products(inputs: tf.Tensor, kernels: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Return the gradients of the kernels, the last one first; they need all other products of a step."""
+    values = [inputs]
+    for kernel in kernels:
+        values.append(values[-1] @ kernel)
+    gradient, found = values.pop(), []
+    for kernel in reversed(kernels):
+        found.append(tf.matmul(values.pop(), gradient, transpose_a=True))
+        if values:
+            gradient = tf.matmul(gradient, kernel, transpose_b=True)
+    return found
 
 
 def train(problem: protocol.Problem) -> protocol.Arrays:
@@ -20,23 +26,23 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     size = min(problem.batch_size, n_examples)
     rest = n_examples % size
 
-    def epoch(inputs: tf.Tensor, kernel: tf.Tensor, output_kernel: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    def epoch(inputs: tf.Tensor, *kernels: tf.Tensor) -> list[list[tf.Tensor]]:
         # Each step overwrites the result of the step before, so that the compiler cannot leave a step out.
-        last = tf.zeros_like(kernel), tf.zeros_like(output_kernel)
+        last = [tf.zeros_like(kernel) for kernel in reversed(kernels)]
 
         def turn(step: tf.Tensor, _: Any) -> tuple[tf.Tensor, Any]:
-            batch = tf.slice(inputs, [step * size, 0], [size, kernel.shape[0]])
-            return step + 1, products(batch, kernel, output_kernel)
+            batch = tf.slice(inputs, [step * size, 0], [size, kernels[0].shape[0]])
+            return step + 1, products(batch, kernels)
 
         _, last = tf.while_loop(lambda step, _: step < n_examples // size, turn, (tf.constant(0), last))
-        return [last, products(inputs[-rest:], kernel, output_kernel)] if rest else [last]
+        return [last, products(inputs[-rest:], kernels)] if rest else [last]
 
     program = compiled(epoch)
-    kernel, _, output_kernel, _ = (tf.constant(array) for array in problem.weights)
+    kernels = [tf.constant(kernel) for kernel in problem.kernels]
     inputs = tf.constant(problem.inputs)
     for orders in problem.turns():
         for _ in orders:
-            program(inputs, kernel, output_kernel)
+            program(inputs, *kernels)
     return []
 
 

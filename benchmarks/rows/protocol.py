@@ -19,18 +19,18 @@ Arrays = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Problem:
-    """A network with one hidden ReLU layer and a softmax output, to be trained by Adam on cross-entropy.
+    """A network of hidden ReLU layers and a softmax output, to be trained by Adam on cross-entropy.
 
     Attributes
     ----------
     examples : ndarray
         [n, features], uint8 or float32, to be multiplied by `scale`.
     labels : ndarray
-        uint8 [n], 0-9.
+        uint8 [n], the places of the classes.
     orders : ndarray
         int32 [turns, epochs per turn, n], the order of the examples in each epoch.
     weights : list of ndarray
-        Initial weights, float32: kernel [inputs, outputs] and bias of the hidden layer, then of the output layer.
+        Initial weights, float32: kernel [inputs, outputs] and bias of each layer, the output layer last.
     """
 
     examples: np.ndarray
@@ -45,6 +45,16 @@ class Problem:
     def inputs(self) -> np.ndarray:
         """Return the scaled examples, float32 [n, features]."""
         return self.examples.astype(np.float32) * np.float32(self.scale)
+
+    @property
+    def kernels(self) -> Arrays:
+        """Return the initial kernels, that of the first layer first."""
+        return self.weights[::2]
+
+    @property
+    def units(self) -> list[int]:
+        """Return the units of each layer, the output layer last."""
+        return [kernel.shape[1] for kernel in self.kernels]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -79,7 +89,7 @@ def load(path: Path) -> Problem:
     """Return the problem that `save` wrote."""
     with np.load(path) as archive:
         values: dict[str, Any] = {name: archive[name] for name in archive.files}
-    weights = [values.pop(f"weights_{index}") for index in range(4)]
+    weights = [values.pop(name) for name in sorted(values) if name.startswith("weights_")]
     numbers = {name: value.item() for name, value in values.items() if value.ndim == 0}
     return Problem(weights=weights, **values | numbers)
 

@@ -11,8 +11,8 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     torch.set_num_threads(1)
     # As XLA does: denormal numbers are slow on some processors.
     torch.set_flush_denormal(True)
-    kernel, _, output_kernel, _ = problem.weights
-    model = torch.nn.Sequential(torch.nn.Linear(*kernel.shape), torch.nn.ReLU(), torch.nn.Linear(*output_kernel.shape))
+    layers = [part for kernel in problem.kernels for part in (torch.nn.Linear(*kernel.shape), torch.nn.ReLU())]
+    model = torch.nn.Sequential(*layers[:-1])
     with torch.no_grad():
         for parameter, array in zip(model.parameters(), problem.weights, strict=True):
             # PyTorch keeps kernels as [outputs, inputs].

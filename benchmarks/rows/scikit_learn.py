@@ -10,7 +10,7 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
     """Train for all turns of `problem`; return the weights."""
     inputs, labels = problem.inputs, problem.labels
     model = MLPClassifier(
-        hidden_layer_sizes=problem.weights[0].shape[1:],
+        hidden_layer_sizes=problem.units[:-1],
         alpha=0,
         batch_size=problem.batch_size,
         learning_rate_init=problem.learning_rate,
@@ -20,9 +20,9 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
         random_state=0,
     )
     # It creates its weights in the first step. Replace them, and drop the optimizer to start anew.
-    model.partial_fit(inputs[: problem.batch_size], labels[: problem.batch_size], classes=np.arange(10))
+    model.partial_fit(inputs[: problem.batch_size], labels[: problem.batch_size], classes=np.arange(problem.units[-1]))
     del model._optimizer
-    trained = [model.coefs_[0], model.intercepts_[0], model.coefs_[1], model.intercepts_[1]]
+    trained = [array for layer in zip(model.coefs_, model.intercepts_, strict=True) for array in layer]
     for array, start in zip(trained, problem.weights, strict=True):
         array[...] = start
     for orders in problem.turns():

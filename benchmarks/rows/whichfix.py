@@ -1,5 +1,6 @@
 """Our compiled loop, as `stages.train` uses it, and the weights and orders that a run draws."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -15,14 +16,14 @@ from stages.training.trainer import Trainer
 SEED = 0
 
 
-def network_of(scale: float, hidden_units: int, batch_size: int, learning_rate: float, epochs: int) -> Network:
+def network_of(scale: float, units: Sequence[int], batch_size: int, learning_rate: float, epochs: int) -> Network:
     """Return the network that every row trains, with the loss of today's Keras, which the other rows compute too."""
     return Network.model_validate(
         {
             "inputs": {"scale": scale},
             "layers": {
-                "hidden": {"units": hidden_units, "activation": "relu"},
-                "output": {"units": 10, "activation": "softmax"},
+                f"layer_{place}": {"units": count, "activation": "relu" if place < len(units) else "softmax"}
+                for place, count in enumerate(units, start=1)
             },
             "loss": "sparse_categorical_crossentropy",
             "keras": "3",
@@ -45,10 +46,10 @@ def draws(network: Network, n_features: int, n_examples: int) -> tuple[protocol.
 def train(problem: protocol.Problem) -> protocol.Arrays:
     """Train for all turns of `problem`; return the weights."""
     n_turns, n_epochs, _ = problem.orders.shape
-    hidden_units = problem.weights[0].shape[1]
-    network = network_of(problem.scale, hidden_units, problem.batch_size, problem.learning_rate, n_turns * n_epochs)
+    network = network_of(problem.scale, problem.units, problem.batch_size, problem.learning_rate, n_turns * n_epochs)
     x, y = {"train": problem.examples}, {"train": problem.labels}
-    facts = Facts(task="multiclass", classes=list("0123456789"), values=[float(digit) for digit in range(10)])
+    classes = range(problem.units[-1])
+    facts = Facts(task="multiclass", classes=list(map(str, classes)), values=list(map(float, classes)))
     # A call of the program trains the epochs of one turn.
     trainer_module.MOST_EPOCHS = n_epochs
     trainer = Trainer(network, Prepared(x, y, facts))
@@ -60,7 +61,7 @@ def train(problem: protocol.Problem) -> protocol.Arrays:
 
     next(turns)
     run = trainer.run(SEED, on_epoch)
-    return [run.weights[f"{layer}.{name}"] for layer in ("hidden", "output") for name in ("kernel", "bias")]
+    return [run.weights[f"{layer['name']}.{name}"] for layer in network.layers for name in ("kernel", "bias")]
 
 
 if __name__ == "__main__":

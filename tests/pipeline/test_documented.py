@@ -169,6 +169,7 @@ def test_the_benchmarks_start_and_their_tables_are_those_of_the_documents(tmp_pa
         line("docs/performance.md", "python -m benchmarks.loop", more=" --help"),
         line("docs/performance.md", "python -m benchmarks.growth", more=" --help"),
         line("docs/performance.md", "python -m benchmarks.small", more=" --help"),
+        line("docs/performance.md", "python -m benchmarks.searched", more=" --help"),
     ):
         assert "usage: " in project.succeed(*command)
     assert "wrote README.md" in project.succeed(*line("docs/performance.md", "python -m benchmarks.readme"))
