@@ -34,7 +34,7 @@ class Found(NamedTuple):
     repairs : tuple of Point
         At most 5 sets of fixes that reach the threshold: those from which, as is known, nothing can be dropped, and
         others that are not larger than these. Those that also reach it on the fresh seeds come first, then the smaller
-        ones, then those of a higher score. Empty if nothing gains 0.01.
+        ones, then those of a higher score. Empty if nothing gains 0.01, over the seeds of the search or the fresh ones.
     minimal : bool
         Whether nothing can be dropped from the first repair: without any one of its fixes, it is refused, or was
         measured and does not repair.
@@ -120,14 +120,14 @@ def repairs_of(space: Space, scores: Scores, fresh: Sequence[int]) -> tuple[Poin
     Sets that were measured on the fresh seeds alone are among them if they hold there.
     """
     sets = smallest(scores)
-    if not sets:
+    if not sets and not _gains(scores, fresh):
         return ()
     # The best points are measured on the fresh seeds to know what can be reached, and are large.
     leaders = leaders_of(scores, fresh)
     measured = [point for point in scores.known if point and _holds(scores, fresh, point)]
     holding = [point for point in measured if point not in leaders or point in sets] or measured
     minimal = [point for point in sets if is_minimal(space, scores, point)]
-    size = len((minimal or sets)[0])
+    size = min(map(len, minimal or sets), default=0)
     sets = [*[point for point in sets if point in minimal or len(point) <= size][:MOST_REPAIRS], *holding]
     sets = [point for point in dict.fromkeys(sets) if not any(other < point for other in holding)]
     sets = [point for point in sets if point in holding or not any(point < other for other in holding)]
@@ -167,6 +167,13 @@ def left_out_of(repairs: Sequence[Point]) -> dict[str, Point]:
 
 def _confirmed(scores: Scores, fresh: Sequence[int], point: Point) -> bool:
     return point not in scores.refused and len(scores.of(point, fresh)) == len(fresh)
+
+
+def _gains(scores: Scores, fresh: Sequence[int]) -> bool:
+    """Return whether a point gains 0.01 on the fresh seeds."""
+    confirmed = [scores.mean(point, fresh) for point in scores.known if _confirmed(scores, fresh, point)]
+    posted = scores.mean(AS_POSTED, fresh)
+    return _confirmed(scores, fresh, AS_POSTED) and max(confirmed) - posted >= SMALLEST_GAIN
 
 
 def _holds(scores: Scores, fresh: Sequence[int], point: Point) -> bool:

@@ -6,7 +6,7 @@ from itertools import count, islice
 from stages.diagnosis.found import Found, found, leaders_of, left_out_of, repairs_of
 from stages.diagnosis.scores import AS_POSTED, Scores, Training
 from stages.diagnosis.space import Point, Space
-from stages.diagnosis.strategy import Steps, Strategy
+from stages.diagnosis.strategy import ENOUGH, Steps, Strategy
 
 # Points are compared by so many seeds at most, and repairs are confirmed on so many others.
 MOST_SEEDS, FRESH_SEEDS = 3, 10
@@ -54,7 +54,8 @@ class Search:
     def _all_steps(self, points: int) -> Steps:
         yield from Strategy(self.space, self.scores, points).steps()
         repairs = repairs_of(self.space, self.scores, self.fresh)
-        if not repairs:
+        # If a little is gained, it may be that other seeds fail as posted, and that much is gained there.
+        if not repairs and (self.scores.gain <= 0 or self.scores.posted >= ENOUGH):
             return
         yield self._fresh([AS_POSTED, *leaders_of(self.scores, self.fresh), *repairs])
         while wanted := self._fresh(leaders_of(self.scores, self.fresh)):

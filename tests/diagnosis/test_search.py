@@ -115,6 +115,14 @@ def test_if_the_best_points_do_not_hold_on_fresh_seeds_the_next_ones_are_measure
     assert [point for point in leaders if "wider" in point] == leaders[-1:]
 
 
+def test_what_only_fresh_seeds_show_to_fail_is_repaired() -> None:
+    def score(point: Point, seed: int) -> float:
+        return 1.0 if "sigmoid" in point else 0.5 if seed == 1005 else 0.993
+
+    found = search(score)
+    assert (sets(found), found.best, found.minimal) == ([{"sigmoid"}], {"sigmoid"}, True)
+
+
 def test_fixes_that_each_help_a_little_are_combined() -> None:
     helping = {"relu", "fast", "deeper", "loss"}
 
