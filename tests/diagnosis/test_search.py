@@ -120,7 +120,7 @@ def test_what_only_fresh_seeds_show_to_fail_is_repaired() -> None:
         return 1.0 if "sigmoid" in point else 0.5 if seed == 1005 else 0.993
 
     found = search(score)
-    assert (sets(found), found.best, found.minimal) == ([{"sigmoid"}], {"sigmoid"}, True)
+    assert (sets(found), set(found.best), found.minimal) == ([{"sigmoid"}], {"sigmoid"}, True)
 
 
 def test_fixes_that_each_help_a_little_are_combined() -> None:
