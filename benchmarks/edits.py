@@ -48,7 +48,7 @@ def edit_as_posted(params: Any, rate: float) -> None:
 EDITS: dict[str, tuple[Edit, str, str]] = {
     "edit of a variant (ex4 fixed)": (edit_variant("ex4"), "ex4", "fixed"),
     "edit of a variant (mnist fixed)": (edit_variant("mnist"), "mnist", "fixed"),
-    "edit of a fix (ex4 adam)": (edit_fix, "ex4", "fixed"),
+    "edit of a fix (ex4 adam)": (edit_fix, "ex4", "comment_scaled_l2"),
     "edit of the network as posted (ex4 learning rate)": (edit_as_posted, "ex4", "as_posted"),
 }
 
