@@ -101,6 +101,12 @@ def finished_clone(folder: Path, variables: Mapping[str, str]) -> None:
     run([*DVC, "repro"], folder, variables)
 
 
+def copy_stages(folder: Path, params: Mapping[str, Any]) -> None:
+    """Copy the code of the stages into `folder`, and write `params` there as params.yaml."""
+    shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    write_yaml(folder / files.PARAMS, params)
+
+
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Measured:
     """Run `command` in `folder` with the environment `variables`.
 

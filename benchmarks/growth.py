@@ -6,7 +6,6 @@ prepared data of this working copy or on made-up rows. The workers are processes
 
 import argparse
 import pickle
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,9 +79,7 @@ def content(case: str, seeds: int, as_posted: Mapping[str, Any], n_fixes: int) -
 def prepare(folder: Path, params: Mapping[str, Any], data: Prepared) -> str:
     """Make `folder` ready for `train` of the only case of `params`, and return its name."""
     (case,) = params["cases"]
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
-    common.write_yaml(folder / files.PARAMS, params)
+    common.copy_stages(folder, params)
     own = folder / params["cases"][case]["data"]["file"]
     own.parent.mkdir(parents=True)
     own.touch()

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from collections import defaultdict
@@ -87,9 +86,7 @@ def measure() -> dict[str, Any]:
     """Return the seconds of each stage, the share of compiling in them, the peak memory and the number of points."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(common.ROOT / "stages", folder / "stages", ignore=ignored)
-        common.write_yaml(folder / files.PARAMS, content())
+        common.copy_stages(folder, content())
         write_data(folder / f"data/own/{CASE}.npz")
         measured = {}
         for stage in STAGES:
