@@ -13,6 +13,9 @@ XLA_FLAGS = (
     # XNNPACK chooses its kernels by processor, whatever the line above says.
     "--xla_cpu_use_xnnpack=false",
     "--xla_cpu_enable_platform_dependent_math=false",
+    # Options of LLVM. A loop over the units of a small layer is not written out, which would take most of the time of
+    # compiling. What LLVM takes for the best number of sums side by side depends on the processor, so it is one vector.
+    "--xla_backend_extra_options=-unroll-full-max-count=0,-force-vector-interleave=1,-vectorize-slp=false",
 )
 
 SETTINGS = {

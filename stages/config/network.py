@@ -196,9 +196,9 @@ class Network(PostedNetwork):
 
         Runs with equal settings share one program. Here is the short list of settings that are not compiled: the
         number of epochs or function calls, the initializers, the order of the examples, a constant learning rate, the
-        L2 factors, and the weights of classes.
+        L2 factors, the weights of classes, and what is done with inputs.
         """
-        left_out = {"epochs", "shuffle", "initial_weights", "early_stopping", "reduce_on_plateau"}
+        left_out = {"epochs", "inputs", "shuffle", "initial_weights", "early_stopping", "reduce_on_plateau"}
         values = self.model_dump(mode="json", exclude=left_out)
         for layer in values["layers"]:
             for key in [key for key in layer if key.endswith("_initializer")]:
@@ -209,7 +209,6 @@ class Network(PostedNetwork):
             if key in values["optimizer"] and not isinstance(values["optimizer"][key], dict):
                 values["optimizer"][key] = "given"
         values["class_weight"] = self.class_weight is not None
-        values["short batch anywhere"] = self.shuffle == "batches"
         return json.dumps(values, sort_keys=True)
 
 

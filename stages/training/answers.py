@@ -10,6 +10,7 @@ from stages.config.network import Network
 from stages.data import scoring
 from stages.data.prepared import Facts, Prepared
 from stages.training.keras import tf
+from stages.training.tensors import over
 
 # The outputs of these losses are compared with zero: they are logits, or signs.
 SIGNED = ("hinge", "squared_hinge", "categorical_hinge")
@@ -125,7 +126,7 @@ class Answers:
         else:
             each = tf.cast(answers == tf.cast(actual, self.dtype), tf.int32)
         if counted is not None:
-            each = tf.where(tf.reshape(counted, [-1] + [1] * (each.shape.rank - 1)), each, tf.zeros_like(each))
+            each = tf.where(over(counted, each), each, tf.zeros_like(each))
         total = tf.reduce_sum(each, axis=0 if self.task == "regression" else None)
         return tf.cast(tf.reshape(total, [self.width]), tf.float64)
 

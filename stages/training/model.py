@@ -43,7 +43,9 @@ def build_model(
     ValueError
         If Keras refuses a setting or a shape.
     """
-    if network.inputs == "standardized":
+    if "Inputs" in kinds:
+        prepare = kinds["Inputs"](dtype=network.dtype, name=PREPARING)
+    elif network.inputs == "standardized":
         assert statistics is not None
         mean, variance = statistics
         axes = tuple(range(1, 1 + len(shape)))

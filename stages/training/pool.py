@@ -1,17 +1,17 @@
 """Many runs side by side, in processes or threads of this machine or on a Dask cluster."""
 
+import heapq
 import os
 import signal
 import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from math import ceil
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,10 +31,13 @@ from stages.data.prepared import Prepared
 from stages.training.runs import Refusal, Run
 
 # Estimates, in seconds on a core of 2026, that decide only which worker trains what.
-COMPILING = 2.5
+COMPILING = 5.0
 PER_WEIGHT_AND_EXAMPLE = 1.3e-10
 # A run that takes longer says now and then where it is.
 SILENT_SECONDS = 60
+
+Program = tuple[str, int]
+"""The settings that are compiled, and the number of training examples."""
 
 # A worker keeps so many compiled networks for the next call.
 MOST_KEPT = 4
@@ -121,20 +124,42 @@ def _train_here(
 def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task]]:
     """Return `tasks` as the units that workers train, the longest first.
 
-    The tasks of a unit share one compiled program. If a program has more than half of a worker's work, its tasks are
-    split over the workers, which then compile it once each.
+    The tasks of a unit share one compiled program. If all tasks end sooner by that, the tasks of a program are split
+    over workers, which then compile it once each.
     """
-    groups: dict[tuple[str, int], list[Task]] = {}
+    groups: dict[Program, list[Task]] = {}
     for task in tasks:
         n_examples = examples_of(task.configuration, data)
         groups.setdefault((task.configuration.network.program, n_examples), []).append(task)
-    seconds = {key: [rough_seconds(task.configuration, data) for task in group] for key, group in groups.items()}
-    fair = sum(COMPILING + sum(group) for group in seconds.values()) / workers
-    shares = []
-    for key, group in groups.items():
-        pieces = min(workers, len(group), ceil((COMPILING + sum(seconds[key])) / (fair / 2)))
-        shares += [(sum(seconds[key][first::pieces]), group[first::pieces]) for first in range(pieces)]
-    return [share for _, share in sorted(shares, key=itemgetter(0), reverse=True)]
+    work = {key: sum(rough_seconds(task.configuration, data) for task in group) for key, group in groups.items()}
+    fair = (COMPILING * len(groups) + sum(work.values())) / workers
+
+    def lasting(pieces: Mapping[Program, int]) -> list[tuple[float, Program]]:
+        """Return about how long each piece of a program takes, the longest first."""
+        parts = ((COMPILING + work[key] / number, key) for key, number in pieces.items() for _ in range(number))
+        return sorted(parts, key=itemgetter(0), reverse=True)
+
+    pieces = {key: min(len(group), max(1, int((COMPILING + work[key]) / fair))) for key, group in groups.items()}
+    while pieces:
+        longest = lasting(pieces)[0][1]
+        more = pieces | {longest: pieces[longest] + 1}
+        if more[longest] > len(groups[longest]) or _end(lasting(more), workers) >= _end(lasting(pieces), workers):
+            break
+        pieces = more
+    starts = dict.fromkeys(pieces, 0)
+    found = []
+    for _, key in lasting(pieces):
+        found.append(groups[key][starts[key] :: pieces[key]])
+        starts[key] += 1
+    return found
+
+
+def _end(lasting: Sequence[tuple[float, Program]], workers: int) -> float:
+    """Return when the last of `workers` ends, if each takes the next piece when it is free."""
+    ends = [0.0] * workers
+    for seconds, _ in lasting:
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
 
 
 def examples_of(configuration: Configuration, data: Prepared) -> int:
@@ -192,8 +217,8 @@ def train_unit(
     for task in tasks:
         network, subset = task.configuration.network, task.configuration.subset
         start = time.monotonic()
-        # What is standardized by a part of the data is compiled for this part.
-        own = subset if "standardized" in (network.inputs, network.targets) else None
+        # Targets that are standardized by a part of the data are compiled for this part.
+        own = subset if network.targets == "standardized" else None
         key = (network.program, own and own.model_dump_json())
         trainer, loaded = trainers.pop(key, (None, None))
         try:

@@ -1,6 +1,5 @@
 """A compiled program that measures the symptoms of a network and leaves no trace in its training."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from stages.config.network import Network
@@ -21,10 +20,9 @@ class Probe:
         self.programs = programs
         network, model = programs.network, programs.model
         self.layers = symptoms.watched(network)
-        outputs = [model.get_layer(layer["name"]).output for layer in self.layers]
+        outputs = [model.get_layer(layer["name"]).output for layer in (*self.layers, *programs.active)]
         self.reader = keras.Model(model.inputs, [*model.outputs, *outputs])
-        self.variables = model.trainable_variables
-        places = {id(variable): place for place, variable in enumerate(self.variables)}
+        places = {id(variable): place for place, variable in enumerate(programs.trained)}
         kernels = [getattr(model.get_layer(layer["name"]), "kernel", None) for layer in self.layers]
         self.kernels = [None if kernel is None else places[id(kernel)] for kernel in kernels]
         self.program = compiled(self._measure)
@@ -44,31 +42,19 @@ class Probe:
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor | None]]]:
         """Return outputs [n, units], answers [n, ...], and what a `LayerState` has of each layer."""
         programs = self.programs
-        inputs = tf.cast(examples, programs.network.dtype)
-        weights = [tf.reshape(tf.convert_to_tensor(variable), [-1]) for variable in self.variables]
-        state = [tf.convert_to_tensor(variable) for variable in self.reader.non_trainable_variables]
+        weights = [tf.convert_to_tensor(variable) for variable in programs.trained]
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            shaped = [
-                tf.reshape(vector, variable.shape) for vector, variable in zip(weights, self.variables, strict=True)
-            ]
-            (outputs, *hidden), _, penalties = self.reader.stateless_call(
-                shaped, state, inputs, training=False, return_losses=True
-            )
+            (outputs, *values), _ = programs.call(self.reader, weights, examples, training=False)
+            hidden, active = values[: len(self.layers)], values[len(self.layers) :]
             losses = programs.loss(targets, outputs)
             for weight in sample_weight:
                 losses *= weight
-            loss = tf.add_n([tf.reduce_mean(losses), *penalties])
+            loss = tf.reduce_mean(losses + programs.activity_penalty(active)) + programs.penalty(weights)
         gradients = tape.gradient(loss, weights)
-        updates = programs.next_update(weights, gradients)
+        matrices = [weights, gradients, programs.next_update(weights, gradients)]
         states = [
-            [values, *(self._matrix(vectors, place) for vectors in (weights, gradients, updates))]
+            [values, *(None if place is None or of is None else of[place] for of in matrices)]
             for values, place in zip(hidden, self.kernels, strict=True)
         ]
         return outputs, programs.answers.read(outputs), states
-
-    def _matrix(self, vectors: Sequence[tf.Tensor] | None, place: int | None) -> tf.Tensor | None:
-        """Return the vector of the kernel at `place` as a matrix, None if there is none."""
-        if vectors is None or place is None:
-            return None
-        return tf.reshape(vectors[place], self.variables[place].shape)

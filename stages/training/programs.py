@@ -9,7 +9,11 @@ from stages.training import model as models
 from stages.training.answers import Answers
 from stages.training.keras import compiled, keras, tf
 from stages.training.losses import loss_of
-from stages.training.tensors import added, slice_rows, summed
+from stages.training.roots import BatchNormalization
+from stages.training.tensors import added, over, real_mean, slice_rows, summed
+
+# Optimizers that change each number by its own gradient alone, so that all weights can be one vector.
+NUMBER_BY_NUMBER = {"adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd"}
 
 
 class Programs:
@@ -19,6 +23,8 @@ class Programs:
     ----------
     epochs, forward, whole_gradient : callable
         See `_epochs`, `_forward` and `_whole_gradient`.
+    apart : bool
+        Whether each weight is trained in a vector of its own, rather than all of them in one.
     optimizer : keras.optimizers.Optimizer or None
         None if TNC trains the network.
     start : list of ndarray
@@ -30,7 +36,12 @@ class Programs:
         self.loss = loss_of(network)
         self.active = [layer for layer in network.layers if layer.get("activity_l1") or layer.get("activity_l2")]
         outputs = [model.get_layer(layer["name"]).output for layer in self.active]
-        self.reader = keras.Model(model.inputs, [*model.outputs, *outputs]) if outputs else model
+        self.reader = keras.Model(model.inputs, [*model.outputs, *outputs])
+        self.trained = model.trainable_variables
+        self.penalized = self._penalized()
+        # `clipnorm` cuts the gradient of each weight by a norm of its own.
+        whole = network.by_tnc or network.optimizer["name"] in NUMBER_BY_NUMBER
+        self.apart = bool(network.optimizer.get("clipnorm")) or not whole
         # Compile per network, not per module, so that the programs are freed with it.
         self.epochs = compiled(self._epochs)
         self.forward = compiled(self._forward)
@@ -38,14 +49,33 @@ class Programs:
         self.optimizer: Any = None
         if not network.by_tnc:
             self.optimizer = models.build_optimizer(network)
-            # While they are trained, the weights are vectors: an optimizer works through a vector faster than through
-            # the short rows of a matrix.
-            self._vectors = [
-                keras.Variable(tf.reshape(variable, [-1]), dtype=network.dtype)
-                for variable in model.trainable_variables
-            ]
+            # An optimizer works through a vector faster than through the short rows of a matrix, and XLA compiles one
+            # vector sooner than many.
+            self._vectors = [keras.Variable(vector, dtype=network.dtype) for vector in self.joined(self.trained)]
             self.optimizer.build(self._vectors)
             self.start = [variable.numpy() for variable in self.optimizer.variables]
+
+    def _penalized(self) -> list[tuple[int, Any]]:
+        """Return the place of each trained weight that has a penalty, and its regularizer."""
+        places = {id(variable): place for place, variable in enumerate(self.trained)}
+        found = []
+        for layer in self.model.layers:
+            for part in models.PENALIZED:
+                regularizer = getattr(layer, f"{part}_regularizer", None)
+                if part != "activity" and regularizer and getattr(layer, part) is not None:
+                    found.append((places[id(getattr(layer, part))], regularizer))
+        return found
+
+    def joined(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Return `tensors`, which have the shapes of the trained weights, as one vector, or as a vector each."""
+        vectors = [tf.reshape(tensor, [-1]) for tensor in tensors]
+        return vectors if self.apart else [tf.concat(vectors, axis=0)]
+
+    def parted(self, vectors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Return the tensors that `joined` makes `vectors` of."""
+        shapes = [variable.shape for variable in self.trained]
+        parts = vectors if self.apart else tf.split(vectors[0], [math.prod(shape) for shape in shapes])
+        return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _epochs(
         self,
@@ -91,24 +121,26 @@ class Programs:
 
         nothing = tf.constant(0.0, tf.float64), tf.zeros([self.answers.width], tf.float64)
         loss, tally = summed(chunk, n_chunks, nothing)
-        return [loss[tf.newaxis], tf.cast(self._penalty(), tf.float64)[tf.newaxis], tally]
+        penalty = self.penalty([tf.convert_to_tensor(variable) for variable in self.trained])
+        return [loss[tf.newaxis], tf.cast(penalty, tf.float64)[tf.newaxis], tally]
 
     def _epoch(self, train: Sequence[tf.Tensor], order: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Pass over the examples in `order`.
+        """Pass over the examples in `order`; the short batch, if there is one, is the one at `place`.
 
         Return the sum of the losses, the tally, and the number of steps before which all losses were finite, float64.
         """
         n_examples = order.shape[0]
         size = min(self.network.batch_size or n_examples, n_examples)
         steps, rest = divmod(n_examples, size)
-        for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
-            vector.assign(tf.reshape(variable, [-1]))
+        for vector, value in zip(self._vectors, self.joined(self.trained), strict=True):
+            vector.assign(value)
 
-        def step(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def step(real: tf.Tensor | None, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weights = [tf.convert_to_tensor(vector) for vector in self._vectors]
-            loss, gradients, tally = self._value_and_gradients(weights, *batch)
+            loss, gradients, tally = self._value_and_gradients(weights, real, *batch)
             self.optimizer.apply(gradients, self._vectors)
-            return tf.cast(loss, tf.float64) * batch[0].shape[0], tally, tf.constant(0.0, tf.float64)
+            count = size if real is None else tf.reduce_sum(tf.cast(real, tf.float64))
+            return tf.cast(loss, tf.float64) * count, tally, tf.constant(0.0, tf.float64)
 
         def counted(totals: tuple[tf.Tensor, ...], more: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             # From the first loss on that is not finite, no sum is. The new sum is left alone, because a further use of
@@ -116,36 +148,32 @@ class Programs:
             loss, tally, steps = added(totals, more)
             return loss, tally, steps + tf.cast(tf.math.is_finite(totals[0]), tf.float64)
 
-        def gathered(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return step(*(tf.gather(array, rows) for array in train))
-
-        def full(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return gathered(slice_rows(order, number * size, size))
-
-        def short_at_place(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            before = tf.cast(number > place, tf.int32)
-            sums: tuple[tf.Tensor, ...] = tf.cond(
-                number == place, lambda: gathered(order[-rest:]), lambda: full(number - before)
-            )
-            return sums
+        def at(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            if not rest:
+                rows = slice_rows(order, number * size, size)
+                return step(None, *(tf.gather(array, rows) for array in train))
+            # One body trains every batch. The short one is filled up with zeros, which are not counted.
+            short = number == place
+            first = tf.where(short, n_examples - size, (number - tf.cast(number > place, tf.int32)) * size)
+            rows = slice_rows(order, first, size)
+            real = tf.range(size) >= tf.where(short, size - rest, 0)
+            batch = (tf.gather(array, rows) for array in train)
+            return step(real, *(tf.where(over(real, array), array, tf.zeros_like(array)) for array in batch))
 
         zero = tf.constant(0.0, tf.float64)
         nothing: tuple[tf.Tensor, ...] = zero, tf.zeros([self.answers.width], tf.float64), zero
         if size == n_examples == train[0].shape[0]:
-            sums = counted(nothing, step(*train))  # the order of a full batch is of no use
-        elif rest and self.network.shuffle == "batches":
-            sums = summed(short_at_place, steps + 1, nothing, counted)
+            sums = counted(nothing, step(None, *train))  # the order of a full batch is of no use
         else:
-            sums = summed(full, steps, nothing, counted)
-            if rest:
-                sums = counted(sums, gathered(order[-rest:]))
-        for vector, variable in zip(self._vectors, self.model.trainable_variables, strict=True):
-            variable.assign(tf.reshape(vector, variable.shape))
+            sums = summed(at, steps + bool(rest), nothing, counted)
+        for variable, value in zip(self.trained, self.parted(self._vectors), strict=True):
+            variable.assign(value)
         return sums
 
     def _value_and_gradients(
         self,
         weights: Sequence[tf.Tensor],
+        real: tf.Tensor | None,
         examples: tf.Tensor,
         targets: tf.Tensor,
         labels: tf.Tensor,
@@ -153,72 +181,73 @@ class Programs:
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Return loss with penalty, gradients, and the tally of a batch; layers with a state take their next one.
 
-        `weights` and gradients are vectors.
+        `weights` and gradients are as `joined` returns them. Only the examples `real`, bool [n], count; None is all.
         """
+        for layer in self.model.layers:
+            if isinstance(layer, BatchNormalization):
+                layer.real = real
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            shaped = [
-                tf.reshape(vector, variable.shape)
-                for vector, variable in zip(weights, self.model.trainable_variables, strict=True)
-            ]
-            state = [tf.convert_to_tensor(variable) for variable in self.model.non_trainable_variables]
-            inputs = tf.cast(examples, self.network.dtype)
-            outputs, state, penalties = self.model.stateless_call(
-                shaped, state, inputs, training=True, return_losses=True
-            )
+            parts = self.parted(weights)
+            (outputs, *active), state = self.call(self.reader, parts, examples, training=True)
             losses = self.loss(targets, outputs)
             losses = losses if sample_weight is None else losses * sample_weight
-            loss = tf.add_n([tf.reduce_mean(losses), *penalties])
-        for variable, value in zip(self.model.non_trainable_variables, state, strict=True):
+            loss = real_mean(losses + self.activity_penalty(active), real) + self.penalty(parts)
+        for variable, value in zip(self.reader.non_trainable_variables, state, strict=True):
             variable.assign(value)
-        return loss, tape.gradient(loss, weights), self.answers.tally(self.answers.read(outputs), labels)
+        return loss, tape.gradient(loss, weights), self.answers.tally(self.answers.read(outputs), labels, real)
 
     def next_update(self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor]) -> list[tf.Tensor] | None:
-        """Return what a step of the optimizer would add to `weights`, vectors, and leave its state as it is.
+        """Return what a step of the optimizer would add to each of `weights`, and leave its state as it is.
 
         None if TNC trains the network.
         """
         if self.optimizer is None:
             return None
         before = [tf.convert_to_tensor(variable) for variable in self.optimizer.variables]
-        for vector, value in zip(self._vectors, weights, strict=True):
+        vectors = self.joined(weights)
+        for vector, value in zip(self._vectors, vectors, strict=True):
             vector.assign(value)
-        self.optimizer.apply(gradients, self._vectors)
-        updates = [tf.convert_to_tensor(vector) - value for vector, value in zip(self._vectors, weights, strict=True)]
+        self.optimizer.apply(self.joined(gradients), self._vectors)
+        updates = [tf.convert_to_tensor(vector) - value for vector, value in zip(self._vectors, vectors, strict=True)]
         changed = [*self.optimizer.variables, *self._vectors]
-        for variable, value in zip(changed, [*before, *weights], strict=True):
+        for variable, value in zip(changed, [*before, *vectors], strict=True):
             variable.assign(value)
-        return updates
+        return self.parted(updates)
 
     def _forward(self, examples: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return losses [n], answers [n, ...], outputs [n, units], and the penalty."""
-        outputs, *active = self._outputs(tf.cast(examples, self.network.dtype))
-        losses = self.loss(targets, outputs)
+        weights = [tf.convert_to_tensor(variable) for variable in self.trained]
+        (outputs, *active), _ = self.call(self.reader, weights, examples, training=False)
+        losses = self.loss(targets, outputs) + self.activity_penalty(active)
+        return losses, self.answers.read(outputs), outputs, self.penalty(weights)
+
+    def call(
+        self, model: keras.Model, weights: Sequence[tf.Tensor], examples: tf.Tensor, training: bool
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Return all outputs of `model`, which has the layers of the network, and the next state of its layers."""
+        state = [tf.convert_to_tensor(variable) for variable in model.non_trainable_variables]
+        inputs = tf.cast(examples, self.network.dtype)
+        outputs, state = model.stateless_call(weights, state, inputs, training=training)
+        return tf.nest.flatten(outputs), state
+
+    def activity_penalty(self, active: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the penalty of each example [n] for the outputs of the layers `active`, zero if there are none.
+
+        Keras divides this penalty by the number of examples, so each example has its own.
+        """
+        penalty = tf.constant(0.0, self.network.dtype)
         for values, layer in zip(active, self.active, strict=True):
-            # Keras divides this penalty by the number of examples, so each example has its own.
             l1, l2 = (tf.constant(layer[f"activity_{norm}"], self.network.dtype) for norm in ("l1", "l2"))
-            losses += tf.reduce_sum(l1 * tf.abs(values) + l2 * values**2, axis=-1)
-        return losses, self.answers.read(outputs), outputs, self._penalty()
+            penalty += tf.reduce_sum(l1 * tf.abs(values) + l2 * values**2, axis=-1)
+        return penalty
 
-    def _outputs(self, inputs: tf.Tensor) -> list[tf.Tensor]:
-        """Return the outputs of the network [n, units], and those of the layers `active`."""
-        state = [tf.convert_to_tensor(variable) for variable in self.reader.non_trainable_variables]
-        weights = [tf.convert_to_tensor(variable) for variable in self.reader.trainable_variables]
-        outputs, _ = self.reader.stateless_call(weights, state, inputs, training=False)
-        return list(outputs) if self.active else [outputs]
-
-    def _penalty(self) -> tf.Tensor:
-        """Return the sum of the penalties of all weights."""
-        penalties = [
-            getattr(layer, f"{part}_regularizer")(getattr(layer, part))
-            for layer in self.model.layers
-            for part in models.PENALIZED
-            if part != "activity" and getattr(layer, f"{part}_regularizer", None) and getattr(layer, part) is not None
-        ]
+    def penalty(self, weights: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the sum of the penalties of `weights`."""
+        penalties = [regularizer(weights[place]) for place, regularizer in self.penalized]
         return tf.add_n(penalties) if penalties else tf.constant(0.0, self.network.dtype)
 
     def _whole_gradient(self, vector: tf.Tensor, *train: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return loss, gradient, and the tally of the weights in `vector`, all examples in one batch."""
-        weights = tf.split(vector, [math.prod(variable.shape) for variable in self.model.trainable_variables])
-        loss, gradients, tally = self._value_and_gradients(weights, *train)
-        return loss, tf.concat(gradients, axis=0), tally
+        loss, (gradient,), tally = self._value_and_gradients([vector], None, *train)
+        return loss, gradient, tally

@@ -8,6 +8,7 @@ and divisions are exactly rounded everywhere, and XLA leaves a division by a roo
 from collections.abc import Callable
 
 from stages.training.keras import kept, keras, tf
+from stages.training.tensors import real_mean
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -18,14 +19,20 @@ def inverse_root(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tens
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """The layer of Keras, by way of `inverse_root`."""
+    """The layer of Keras, by way of `inverse_root`. In training it learns from the examples `real`; None is all."""
+
+    real: tf.Tensor | None = None
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         """Return the outputs [n, ..., features] of `inputs` [n, ..., features]; in training, learn their statistics."""
         mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         if training:
             moving = mean, variance
-            mean, variance = tf.nn.moments(inputs, list(range(inputs.shape.rank - 1)))
+            if self.real is None:
+                mean, variance = tf.nn.moments(inputs, list(range(inputs.shape.rank - 1)))
+            else:
+                mean = self._mean(inputs)
+                variance = self._mean((inputs - mean) ** 2)
             self.moving_mean.assign(moving[0] * self.momentum + mean * (1 - self.momentum))
             self.moving_variance.assign(moving[1] * self.momentum + variance * (1 - self.momentum))
         factor = inverse_root(variance + self.epsilon)
@@ -33,6 +40,11 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             factor *= tf.convert_to_tensor(self.gamma)
         shift = tf.convert_to_tensor(self.beta) - mean * factor if self.center else -mean * factor
         return inputs * factor + shift
+
+    def _mean(self, values: tf.Tensor) -> tf.Tensor:
+        """Return the mean [features] of the real examples of `values` [n, ..., features]."""
+        mean = real_mean(values, self.real)
+        return tf.reduce_mean(mean, axis=list(range(mean.shape.rank - 1)))
 
 
 class RMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]

@@ -49,6 +49,19 @@ def slice_rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
     return tf.slice(tensor, [start] + [0] * (tensor.shape.rank - 1), [size, *tensor.shape[1:]])
 
 
+def over(real: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    """Return `real`, bool [n], in a shape that goes with `tensor` [n, ...]."""
+    return tf.reshape(real, [-1] + [1] * (tensor.shape.rank - 1))
+
+
+def real_mean(tensor: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
+    """Return the mean of `tensor` [n, ...] over its rows, or over those that are `real`, bool [n]."""
+    if real is None:
+        return tf.reduce_mean(tensor, axis=0)
+    total = tf.reduce_sum(tf.where(over(real, tensor), tensor, tf.zeros_like(tensor)), axis=0)
+    return total / tf.reduce_sum(tf.cast(real, tensor.dtype))
+
+
 def exact_mean(losses: np.ndarray) -> float:
     """Return the mean of `losses`, exactly rounded, or a value that is not finite if a loss is not."""
     if not np.isfinite(losses).all():

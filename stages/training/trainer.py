@@ -17,6 +17,7 @@ from stages.data.prepared import Prepared
 from stages.training import model as models
 from stages.training import orders, symptoms
 from stages.training.answers import Answers, statistics, targets_of
+from stages.training.inputs import Inputs
 from stages.training.keras import plain_errors, tf
 from stages.training.probe import Probe
 from stages.training.products import Dense
@@ -26,8 +27,9 @@ from stages.training.runs import Run
 from stages.training.tensors import chunks, exact_mean, tensor_of
 from stages.training.watch import Row, Watch
 
-# Layers that take the place of Keras's, because their bits do not depend on the processor.
-LAYERS = {"Dense": Dense, "BatchNormalization": BatchNormalization}
+# Layers that take the place of Keras's: the bits of the first two do not depend on the processor, and the last one can
+# change after it is compiled.
+LAYERS = {"Dense": Dense, "BatchNormalization": BatchNormalization, "Inputs": Inputs}
 # One program evaluates every split, at most this many examples at a time: a program per split would take as long to
 # compile as to run. The outputs for an example do not depend on the examples beside it.
 ROWS = 5000
@@ -56,8 +58,8 @@ class Trainer:
         self.network = network
         self.known = statistics(network, data)
         self.answers = Answers(network, data.facts, self.known)
+        self.model = models.build_model(network, data.shape, None, LAYERS)
         self.load(data)
-        self.model = models.build_model(network, data.shape, self.known.inputs, LAYERS)
         self.weights = models.weights_of(self.model, network)
         self.programs = Programs(network, self.model, self.answers)
         self.probe = Probe(self.programs)
@@ -73,9 +75,9 @@ class Trainer:
         """
         if network.program != self.network.program:
             raise ValueError(f"{network.program} needs another program than {self.network.program}")
-        reweighted = network.class_weight != self.network.class_weight
+        loaded = self.network
         self.network = network
-        if reweighted:
+        if (network.class_weight, network.inputs) != (loaded.class_weight, loaded.inputs):
             self.load(self.data)
         for layer in network.layers:
             if network.shares(layer):
@@ -85,6 +87,8 @@ class Trainer:
     def load(self, data: Prepared) -> None:
         """Train on `data` from now on. Nothing is compiled again if `data` has the shapes of the data before it."""
         self.data, self.labels = data, data.y
+        self.known = statistics(self.network, data)
+        self.model.get_layer(models.PREPARING).set(self.network, self.known.inputs)
         targets = {split: targets_of(self.network, data, split, self.known) for split in data.y}
         train: tuple[Any, ...] = (data.x["train"], targets["train"], data.y["train"])
         weight = self._sample_weight()

@@ -30,16 +30,15 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 # To raise ARITHMETIC: raise it in stages/training/runs.py, put the new number and the digests below, run `dvc repro`.
 # If only networks with some layer, loss or optimizer have changed, add this part to CHANGED there instead.
-# Two digests per training: of the history, the weights and the losses, and of the symptoms. ARITHMETIC 4 has added the
-# symptoms; the first digests are those of ARITHMETIC 3.
+# Two digests per training: of the history, the weights and the losses, and of the symptoms.
 STORED = (
-    4,
+    5,
     {
-        "sgd-25": "3174a562dc3c493c 90498ad38e4f84f7",
-        "adam-25": "0c05d38666f2f1df 4e65e0eb2cc6efbe",
-        "adam-64": "776a9eee1876a03a 1d2723151bdfe74c",
-        "dropout": "c48f0100ae4e386c b89edbbc84ee84aa",
-        "tnc-25": "e72b8c42e6c2ae26 07e35778c49e6058",
+        "sgd-25": "df471085c7d98180 90498ad38e4f84f7",
+        "adam-25": "a3eebdf3b84612b4 4e65e0eb2cc6efbe",
+        "adam-64": "94cb077bf01a6049 1d2723151bdfe74c",
+        "dropout": "a721f9ca4568bb71 d46cbee1213153d4",
+        "tnc-25": "c2f899d575d9afb6 07e35778c49e6058",
     },
 )
 

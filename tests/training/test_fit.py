@@ -201,7 +201,10 @@ LAYERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer(name: str) -> None:
     layers = LAYERS[name] | {"output": {"units": 3, "activation": "softplus"}}
-    check(*network(layers=layers, inputs="standardized", optimizer={"name": "sgd", "learning_rate": 0.02}))
+    # In a short batch, which is filled up, Dropout draws other masks than in Keras.
+    size = ROWS["train"] // 4 if name == "dropped" else 16
+    rate = {"name": "sgd", "learning_rate": 0.02}
+    check(*network(layers=layers, inputs="standardized", optimizer=rate, batch_size=size))
 
 
 CHANGES: dict[str, dict[str, Any]] = {

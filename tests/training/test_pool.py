@@ -82,6 +82,16 @@ def test_units_have_every_task_once_share_a_program_and_only_the_longest_is_spli
     assert sorted(map(len, units[4:])) == [2, 3, 8]
 
 
+@pytest.mark.parametrize(("programs", "pieces"), [(1, [4, 4]), (2, [8, 8]), (3, [8, 8, 4, 4])])
+def test_a_program_is_compiled_twice_only_if_all_ends_sooner_by_that(programs: int, pieces: list[int]) -> None:
+    long = [
+        configuration(f"long_{number}", layers=layers(units=2000), optimizer=optimizer, epochs=100_000, seeds=range(8))
+        for number, optimizer in enumerate(["sgd", "adam", "rmsprop"][:programs])
+    ]
+    units = pool.units([task for each in long for task in tasks_of(each)], DATA, workers=2)
+    assert [len(unit) for unit in units] == pieces
+
+
 @pytest.mark.parametrize(("backend", "workers"), [("threading", 1), ("loky", 2)])
 def test_no_bit_depends_on_the_backend_or_the_number_of_workers(
     backend: Any, workers: int, alone: list[Trained]

@@ -86,7 +86,8 @@ def test_the_gradient_of_a_kernel_is_that_of_plain_keras_in_inference_mode(setti
     found, trainer = measured(settings)
     chosen = trainer.network
     model = models.build_model(chosen, DATA.shape)
-    model.set_weights(trainer.model.get_weights())
+    for name, variable in models.weights_of(model, chosen).items():
+        variable.assign(trainer.weights[name])
     targets = tf.constant(targets_of(chosen, DATA, "train", statistics(chosen, DATA)))
     weight = [(chosen.class_weight or {}).get(label, 1.0) for label in DATA.y["train"].tolist()]
     kernels = [model.get_layer(layer["name"]).kernel.value for layer in chosen.dense]

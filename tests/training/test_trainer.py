@@ -180,9 +180,10 @@ def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Tr
             | {"epochs": 2, "shuffle": False},
         ),
         ({"class_weight": {0: 2.0}}, {"class_weight": {1: 0.5, 2: 3.0}}),
+        ({"inputs": {"scale": 0.5}}, {"inputs": "standardized", "shuffle": "batches"}),
         (TNC, TNC | {"optimizer": {"name": "tnc", "max_function_calls": 7}}),
     ],
-    ids=["keras", "weights", "tnc"],
+    ids=["keras", "weights", "inputs", "tnc"],
 )
 def test_a_configured_trainer_gives_the_bits_of_a_new_one(before: dict[str, Any], after: dict[str, Any]) -> None:
     trainer = Trainer(network(**before), dataset())
@@ -199,8 +200,6 @@ def test_a_configured_trainer_gives_the_bits_of_a_new_one(before: dict[str, Any]
         (
             {"layers": layers(l2=0.001)},
             [
-                {"inputs": {"scale": 0.5}},
-                {"inputs": "standardized"},
                 {"targets": "one_hot"},
                 {"layers": layers(units=9, l2=0.001)},
                 {"layers": tanh(l2=0.001)},
