@@ -1,34 +1,27 @@
 """Many runs side by side, in processes or threads of this machine or on a Dask cluster."""
 
 import heapq
-import os
-import signal
 import threading
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
 from stages.base import console
-from stages.base.errors import LESS_MEMORY, UserError
-from stages.base.lifetime import end_with_parent
 from stages.base.shared import share
 from stages.config.network import Network
 from stages.config.planned import Configuration
 from stages.config.schema import Execution
 from stages.data.prepared import Prepared
 from stages.training.runs import Refusal, Run
+from stages.training.workers import Work, Workers
 
 # Estimates, in seconds on a core of 2026, that decide only which worker trains what.
 COMPILING = 5.0
@@ -39,8 +32,8 @@ SILENT_SECONDS = 60
 Program = tuple[str, int]
 """The settings that are compiled, and the number of training examples."""
 
-# A worker keeps so many compiled networks for the next call.
-MOST_KEPT = 4
+# A worker keeps so many compiled networks.
+MOST_KEPT = 6
 # Characters of Keras's reason.
 MOST_REASON = 400
 
@@ -83,42 +76,24 @@ def opened(data: Prepared, execution: Execution) -> Iterator[Callable[[Sequence[
 
         yield on_cluster
         return
-    with TemporaryDirectory() as folder:
+    assert execution.workers is not None
+    workers: Workers[Program] = Workers(execution.workers, execution.backend, MOST_KEPT, COMPILING)
+    with TemporaryDirectory() as folder, closing(workers):
 
         @cache  # often nothing is trained
         def shared() -> Callable[[], Prepared]:
             # Threads have the data already.
             return share(data, Path(folder) / "data") if execution.backend == "loky" else lambda: data
 
-        yield lambda tasks: _train_here(tasks, data, execution, shared())
+        def here(tasks: Sequence[Task]) -> Iterator[Trained]:
+            work = [
+                Work(program_of(unit[0], data), _seconds(unit, data), partial(_train_shared, unit, shared()))
+                for unit in units(tasks, data, workers.count)
+            ]
+            for trained in workers.run(work):
+                yield from trained
 
-
-def _train_here(
-    tasks: Sequence[Task], data: Prepared, execution: Execution, read_data: Callable[[], Prepared]
-) -> Iterator[Trained]:
-    """Train `tasks` on this machine."""
-    workers = execution.workers
-    assert workers is not None
-    parallel = Parallel(
-        # The same number in every call, because joblib then keeps the workers.
-        workers,
-        backend=execution.backend,
-        return_as="generator_unordered",
-        batch_size=1,
-        max_nbytes=None,  # the data are in a file that the workers share
-        initializer=_follow,
-        initargs=(os.getpid(),),
-    )
-    with warnings.catch_warnings():
-        # joblib replaces a worker whose memory grows by what XLA compiles. No run is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        try:
-            shares = units(tasks, data, workers)
-            with closing(parallel(delayed(_train_shared)(unit, read_data) for unit in shares)) as results:
-                for trained in results:
-                    yield from trained
-        except TerminatedWorkerError:
-            raise UserError(f"a worker was killed, probably for lack of memory; {LESS_MEMORY}") from None
+        yield here
 
 
 def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task]]:
@@ -129,9 +104,8 @@ def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task
     """
     groups: dict[Program, list[Task]] = {}
     for task in tasks:
-        n_examples = examples_of(task.configuration, data)
-        groups.setdefault((task.configuration.network.program, n_examples), []).append(task)
-    work = {key: sum(rough_seconds(task.configuration, data) for task in group) for key, group in groups.items()}
+        groups.setdefault(program_of(task, data), []).append(task)
+    work = {key: _seconds(group, data) for key, group in groups.items()}
     fair = (COMPILING * len(groups) + sum(work.values())) / workers
 
     def lasting(pieces: Mapping[Program, int]) -> list[tuple[float, Program]]:
@@ -162,6 +136,11 @@ def _end(lasting: Sequence[tuple[float, Program]], workers: int) -> float:
     return max(ends)
 
 
+def program_of(task: Task, data: Prepared) -> Program:
+    """Return what must be compiled for a run."""
+    return task.configuration.network.program, examples_of(task.configuration, data)
+
+
 def examples_of(configuration: Configuration, data: Prepared) -> int:
     """Return the number of training examples of a run."""
     subset = configuration.subset
@@ -171,6 +150,10 @@ def examples_of(configuration: Configuration, data: Prepared) -> int:
 def rough_seconds(configuration: Configuration, data: Prepared) -> float:
     """Return a rough estimate of how long a run takes, without compiling."""
     return PER_WEIGHT_AND_EXAMPLE * examples_of(configuration, data) * _passes(configuration.network)
+
+
+def _seconds(tasks: Sequence[Task], data: Prepared) -> float:
+    return sum(rough_seconds(task.configuration, data) for task in tasks)
 
 
 def _passes(network: Network) -> int:
@@ -184,10 +167,9 @@ def _passes(network: Network) -> int:
 
 
 class _Kept(threading.local):
-    """The memory of a worker between calls: the data, and trainers by program and subset, the last used one last."""
+    """The memory of a worker: the data, and trainers by program and subset, the last used one last."""
 
     def __init__(self) -> None:
-        self.key: object = None
         self.data: Prepared | None = None
         self.trainers: OrderedDict[tuple[str, Any], Any] = OrderedDict()
 
@@ -197,11 +179,8 @@ _kept = _Kept()
 
 def _train_shared(tasks: Sequence[Task], read_data: Callable[[], Prepared]) -> list[Trained]:
     """Train `tasks` in a worker."""
-    # Workers outlive the file, and a worker gets a copy of `read_data` in every call.
-    key = getattr(read_data, "args", read_data)
-    if _kept.data is None or _kept.key != key:
-        _kept.trainers.clear()
-        _kept.key, _kept.data = key, read_data()
+    if _kept.data is None:
+        _kept.data = read_data()
     return train_unit(tasks, _kept.data, _kept.trainers)
 
 
@@ -255,12 +234,3 @@ class _Reporter:
         if time.monotonic() - self._last > SILENT_SECONDS:
             self._last = time.monotonic()
             console.say(f"{self._task.configuration.folder} seed {self._task.seed}: epoch {epoch}")
-
-
-def _follow(stage: int) -> None:
-    """Let this worker end with the process `stage`, and leave Ctrl-C and SIGTERM to that process."""
-    if os.getpid() == stage:
-        return  # a thread
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    end_with_parent(stage, signal.SIGKILL)

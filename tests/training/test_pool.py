@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from stages.config.schema import Execution
 from stages.training import pool
 from stages.training.pool import Task, Trained, train_unit
 from stages.training.runs import Refusal, Run
+from stages.training.workers import Work, Workers
 
 DATA = dataset()
 ADAM = {"name": "adam", "learning_rate": 0.1}
@@ -102,6 +105,18 @@ def test_no_bit_depends_on_the_backend_or_the_number_of_workers(
         trained = bits([*train_all(tasks[:1]), *train_all(tasks[1:])])
     assert trained == bits(each for each in alone if each.task in tasks)
     assert len(trained) == len(tasks)
+
+
+def test_a_worker_gets_the_work_that_it_has_compiled_for_unless_it_has_too_much() -> None:
+    def work(key: str, seconds: float = 0.01) -> Work[str]:
+        return Work(key, seconds, lambda: (key, threading.get_ident()))
+
+    with closing(Workers[str](2, "threading", kept=2, compiling=5.0)) as workers:
+        first = dict(workers.run([work("a"), work("b")]))
+        assert len(set(first.values())) == 2
+        assert dict(workers.run([work("b"), work("a")])) == first
+        assert {place for _, place in workers.run([work("a")] * 9)} == {first["a"]}
+        assert {place for _, place in workers.run([work("a", seconds=10)] * 2)} == set(first.values())
 
 
 def test_an_error_of_a_run_ends_the_training() -> None:
