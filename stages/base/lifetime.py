@@ -36,6 +36,17 @@ def end_in_order() -> None:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let neither Ctrl-C nor SIGTERM, which can come twice, end the block before it is done."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def turn(command: Sequence[str]) -> Iterator[None]:
     """Wait until no other process runs the stage `command`, a name and perhaps a case, in this clone.
 

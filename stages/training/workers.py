@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
 from stages.base.errors import LESS_MEMORY, UserError
-from stages.base.lifetime import end_with_parent
+from stages.base.lifetime import end_with_parent, undisturbed
 
 Key = TypeVar("Key")
 
@@ -112,11 +112,12 @@ class Workers(Generic[Key]):
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self.workers:
-            if isinstance(worker.executor, ThreadPoolExecutor):
-                worker.executor.shutdown(cancel_futures=True)
-            else:
-                worker.executor.shutdown(kill_workers=True)
+        with undisturbed():
+            for worker in self.workers:
+                if self.backend == "loky":
+                    worker.executor.shutdown(kill_workers=True)
+                else:
+                    worker.executor.shutdown(cancel_futures=True)
 
 
 def _seconds_for(worker: Worker[Key], waiting: Sequence[Work[Key]]) -> float:
