@@ -168,7 +168,9 @@ def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share
         {"l2": 0.5},
         {"epochs": 3},
         {"initializer": "he_normal"},
-        {"shuffle": False},
+        {"shuffle": "batches"},
+        {"inputs": {"scale": 0.5}},
+        {"inputs": "standardized"},
         {"optimizer": {"name": "sgd", "learning_rate": 0.5}},
     ):
         assert program(**change) == network.program
@@ -177,7 +179,6 @@ def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share
         {"batch_size": 7},
         {"units": 26},
         {"keras": "3"},
-        {"inputs": {"scale": 0.5}},
         {"targets": "integer"},
         {"class_weight": {0: 2.0}},
         {"optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}},
