@@ -56,10 +56,9 @@ class Trainer:
     @plain_errors
     def __init__(self, network: Network, data: Prepared) -> None:
         self.network = network
-        self.known = statistics(network, data)
-        self.answers = Answers(network, data.facts, self.known)
         self.model = models.build_model(network, data.shape, None, LAYERS)
         self.load(data)
+        self.answers = Answers(network, data.facts, self.known)
         self.weights = models.weights_of(self.model, network)
         self.programs = Programs(network, self.model, self.answers)
         self.probe = Probe(self.programs)

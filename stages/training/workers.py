@@ -92,9 +92,9 @@ class Workers(Generic[Key]):
         """Return the workers that are not `running`, those that keep least first; new ones too, up to `most`."""
         idle = [worker for worker in self.workers if worker not in running]
         for _ in range(min(self.count - len(self.workers), most - len(idle))):
-            executor: Any = ThreadPoolExecutor(1)
-            if self.backend == "loky":
-                executor = ProcessPoolExecutor(1, initializer=_follow, initargs=(os.getpid(),))
+            process = self.backend == "loky"
+            follow = {"initializer": _follow, "initargs": (os.getpid(),)}
+            executor = ProcessPoolExecutor(1, **follow) if process else ThreadPoolExecutor(1)
             idle.append(Worker(executor, deque(maxlen=self.kept)))
             self.workers.append(idle[-1])
         return sorted(idle, key=lambda worker: len(worker.kept))

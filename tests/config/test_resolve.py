@@ -168,6 +168,7 @@ def test_only_what_is_an_input_of_the_program_may_differ_between_runs_that_share
         {"l2": 0.5},
         {"epochs": 3},
         {"initializer": "he_normal"},
+        {"shuffle": False},
         {"shuffle": "batches"},
         {"inputs": {"scale": 0.5}},
         {"inputs": "standardized"},
