@@ -10,7 +10,7 @@ from stages.config.network import Network
 from stages.data import scoring
 from stages.data.prepared import Facts, Prepared
 from stages.training.keras import tf
-from stages.training.tensors import over
+from stages.training.tensors import only
 
 # The outputs of these losses are compared with zero: they are logits, or signs.
 SIGNED = ("hinge", "squared_hinge", "categorical_hinge")
@@ -126,7 +126,7 @@ class Answers:
         else:
             each = tf.cast(answers == tf.cast(actual, self.dtype), tf.int32)
         if counted is not None:
-            each = tf.where(over(counted, each), each, tf.zeros_like(each))
+            each = only(counted, each)
         total = tf.reduce_sum(each, axis=0 if self.task == "regression" else None)
         return tf.cast(tf.reshape(total, [self.width]), tf.float64)
 
@@ -135,11 +135,13 @@ class Answers:
         """Return the length of a tally."""
         return max(self.units, self.n_classes) if self.task == "regression" else 1
 
-    def score(self, tally: np.ndarray, actual: np.ndarray) -> float:
+    def whole(self, actual: np.ndarray) -> np.ndarray | int:
+        """Return what `score` divides by: how many classes or labels there are, or the spread of the values."""
+        return scoring.spread(actual) if self.task == "regression" else actual.size
+
+    def score(self, tally: Sequence[float], whole: np.ndarray | int) -> float:
         """Return the score of all examples from the sum of their tallies."""
-        if self.task == "regression":
-            return scoring.r_squared(tally, scoring.spread(actual))
-        return float(tally[0]) / actual.size
+        return tally[0] / whole if isinstance(whole, int) else scoring.r_squared(np.array(tally), whole)
 
     def ranking(self, outputs: np.ndarray) -> np.ndarray | None:
         """Return, for a binary task, what is higher the more likely the second class is: the last output [n]."""

@@ -10,9 +10,12 @@ from stages.training.answers import Answers
 from stages.training.keras import compiled, keras, tf
 from stages.training.losses import loss_of
 from stages.training.roots import BatchNormalization
-from stages.training.tensors import added, over, real_mean, slice_rows, summed
+from stages.training.tensors import Real, added, only, real_mean, slice_rows, summed
 
-# Optimizers that change each number by its own gradient alone, so that all weights can be one vector.
+# A weight of more numbers is a vector of its own. To cut it out of a longer vector in every step would take longer than
+# a vector more.
+LARGE = 4096
+# Optimizers that change each number by its own gradient alone, so that weights can share a vector.
 NUMBER_BY_NUMBER = {"adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd"}
 
 
@@ -23,8 +26,8 @@ class Programs:
     ----------
     epochs, forward, whole_gradient : callable
         See `_epochs`, `_forward` and `_whole_gradient`.
-    apart : bool
-        Whether each weight is trained in a vector of its own, rather than all of them in one.
+    groups : list of list of int
+        The places of the trained weights in each vector that the optimizer works on.
     optimizer : keras.optimizers.Optimizer or None
         None if TNC trains the network.
     start : list of ndarray
@@ -39,9 +42,7 @@ class Programs:
         self.reader = keras.Model(model.inputs, [*model.outputs, *outputs])
         self.trained = model.trainable_variables
         self.penalized = self._penalized()
-        # `clipnorm` cuts the gradient of each weight by a norm of its own.
-        whole = network.by_tnc or network.optimizer["name"] in NUMBER_BY_NUMBER
-        self.apart = bool(network.optimizer.get("clipnorm")) or not whole
+        self.groups = self._groups()
         # Compile per network, not per module, so that the programs are freed with it.
         self.epochs = compiled(self._epochs)
         self.forward = compiled(self._forward)
@@ -49,8 +50,7 @@ class Programs:
         self.optimizer: Any = None
         if not network.by_tnc:
             self.optimizer = models.build_optimizer(network)
-            # An optimizer works through a vector faster than through the short rows of a matrix, and XLA compiles one
-            # vector sooner than many.
+            # An optimizer works through a vector faster than through the short rows of a matrix.
             self._vectors = [keras.Variable(vector, dtype=network.dtype) for vector in self.joined(self.trained)]
             self.optimizer.build(self._vectors)
             self.start = [variable.numpy() for variable in self.optimizer.variables]
@@ -66,16 +66,30 @@ class Programs:
                     found.append((places[id(getattr(layer, part))], regularizer))
         return found
 
+    def _groups(self) -> list[list[int]]:
+        """Return the places of the weights in each vector: few vectors, because each one takes time to compile."""
+        sizes = dict(enumerate(math.prod(variable.shape) for variable in self.trained))
+        if self.network.by_tnc:
+            return [list(sizes)]
+        optimizer = self.network.optimizer
+        # `clipnorm` cuts the gradient of each weight by a norm of its own.
+        shared = optimizer["name"] in NUMBER_BY_NUMBER and not optimizer.get("clipnorm")
+        small = [place for place, size in sizes.items() if shared and size <= LARGE]
+        return [[place] for place in sizes if place not in small] + ([small] if small else [])
+
     def joined(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Return `tensors`, which have the shapes of the trained weights, as one vector, or as a vector each."""
-        vectors = [tf.reshape(tensor, [-1]) for tensor in tensors]
-        return vectors if self.apart else [tf.concat(vectors, axis=0)]
+        """Return `tensors`, which have the shapes of the trained weights, as the vectors of `groups`."""
+        flat = [tf.reshape(tensor, [-1]) for tensor in tensors]
+        return [tf.concat([flat[place] for place in group], axis=0) for group in self.groups]
 
     def parted(self, vectors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Return the tensors that `joined` makes `vectors` of."""
-        shapes = [variable.shape for variable in self.trained]
-        parts = vectors if self.apart else tf.split(vectors[0], [math.prod(shape) for shape in shapes])
-        return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+        tensors: dict[int, tf.Tensor] = {}
+        for vector, group in zip(vectors, self.groups, strict=True):
+            shapes = [self.trained[place].shape for place in group]
+            parts = tf.split(vector, [math.prod(shape) for shape in shapes])
+            tensors |= dict(zip(group, map(tf.reshape, parts, shapes), strict=True))
+        return [tensors[place] for place in range(len(self.trained))]
 
     def _epochs(
         self,
@@ -135,11 +149,11 @@ class Programs:
         for vector, value in zip(self._vectors, self.joined(self.trained), strict=True):
             vector.assign(value)
 
-        def step(real: tf.Tensor | None, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def step(real: Real | None, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weights = [tf.convert_to_tensor(vector) for vector in self._vectors]
             loss, gradients, tally = self._value_and_gradients(weights, real, *batch)
             self.optimizer.apply(gradients, self._vectors)
-            count = size if real is None else tf.reduce_sum(tf.cast(real, tf.float64))
+            count = size if real is None else tf.cast(real.count, tf.float64)
             return tf.cast(loss, tf.float64) * count, tally, tf.constant(0.0, tf.float64)
 
         def counted(totals: tuple[tf.Tensor, ...], more: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
@@ -156,9 +170,9 @@ class Programs:
             short = number == place
             first = tf.where(short, n_examples - size, (number - tf.cast(number > place, tf.int32)) * size)
             rows = slice_rows(order, first, size)
-            real = tf.range(size) >= tf.where(short, size - rest, 0)
-            batch = (tf.gather(array, rows) for array in train)
-            return step(real, *(tf.where(over(real, array), array, tf.zeros_like(array)) for array in batch))
+            count = tf.where(short, rest, size)
+            which = tf.range(size) >= size - count
+            return step(Real(which, count), *(only(which, tf.gather(array, rows)) for array in train))
 
         zero = tf.constant(0.0, tf.float64)
         nothing: tuple[tf.Tensor, ...] = zero, tf.zeros([self.answers.width], tf.float64), zero
@@ -173,7 +187,7 @@ class Programs:
     def _value_and_gradients(
         self,
         weights: Sequence[tf.Tensor],
-        real: tf.Tensor | None,
+        real: Real | None,
         examples: tf.Tensor,
         targets: tf.Tensor,
         labels: tf.Tensor,
@@ -181,7 +195,7 @@ class Programs:
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Return loss with penalty, gradients, and the tally of a batch; layers with a state take their next one.
 
-        `weights` and gradients are as `joined` returns them. Only the examples `real`, bool [n], count; None is all.
+        `weights` and gradients are as `joined` returns them. Only the examples `real` count; None is all.
         """
         for layer in self.model.layers:
             if isinstance(layer, BatchNormalization):
@@ -195,7 +209,8 @@ class Programs:
             loss = real_mean(losses + self.activity_penalty(active), real) + self.penalty(parts)
         for variable, value in zip(self.reader.non_trainable_variables, state, strict=True):
             variable.assign(value)
-        return loss, tape.gradient(loss, weights), self.answers.tally(self.answers.read(outputs), labels, real)
+        tally = self.answers.tally(self.answers.read(outputs), labels, real and real.which)
+        return loss, tape.gradient(loss, weights), tally
 
     def next_update(self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor]) -> list[tf.Tensor] | None:
         """Return what a step of the optimizer would add to each of `weights`, and leave its state as it is.

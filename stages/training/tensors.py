@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from statistics import mean
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -11,6 +11,13 @@ from stages.base.shared import ALIGNMENT
 from stages.training.keras import tf
 
 Sums = TypeVar("Sums")
+
+
+class Real(NamedTuple):
+    """Which examples of a batch count, bool [n], and how many these are, int32."""
+
+    which: tf.Tensor
+    count: tf.Tensor
 
 
 def added(totals: Sums, more: Sums) -> Sums:
@@ -49,17 +56,16 @@ def slice_rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
     return tf.slice(tensor, [start] + [0] * (tensor.shape.rank - 1), [size, *tensor.shape[1:]])
 
 
-def over(real: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """Return `real`, bool [n], in a shape that goes with `tensor` [n, ...]."""
-    return tf.reshape(real, [-1] + [1] * (tensor.shape.rank - 1))
+def only(which: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    """Return `tensor` [n, ...] with zeros in all rows but `which`, bool [n]."""
+    return tf.where(tf.reshape(which, [-1] + [1] * (tensor.shape.rank - 1)), tensor, tf.zeros_like(tensor))
 
 
-def real_mean(tensor: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
-    """Return the mean of `tensor` [n, ...] over its rows, or over those that are `real`, bool [n]."""
+def real_mean(tensor: tf.Tensor, real: Real | None) -> tf.Tensor:
+    """Return the mean of `tensor` [n, ...] over its rows, or over those that are `real`."""
     if real is None:
         return tf.reduce_mean(tensor, axis=0)
-    total = tf.reduce_sum(tf.where(over(real, tensor), tensor, tf.zeros_like(tensor)), axis=0)
-    return total / tf.reduce_sum(tf.cast(real, tensor.dtype))
+    return tf.reduce_sum(only(real.which, tensor), axis=0) / tf.cast(real.count, tensor.dtype)
 
 
 def exact_mean(losses: np.ndarray) -> float:

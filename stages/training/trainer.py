@@ -6,7 +6,7 @@ settings in base/processor.py.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,7 @@ class Trainer:
         history: list[Row] = []
         finite_steps: list[int] = []
         moments: dict[str, dict[str, Any]] = {}
+        self._whole = {split: self.answers.whole(labels) for split, labels in self.labels.items()}
 
         def add(row: Row, n_finite: int) -> None:
             history.append(row)
@@ -206,7 +207,7 @@ class Trainer:
             sums = self.programs.epochs(order, tf.constant(count), self._train, *self._validation).numpy()[:count]
             if not done:
                 look("first_epoch")
-            for of_epoch in sums:
+            for of_epoch in sums.tolist():
                 row = self._row(of_epoch[1:])
                 yield row, int(of_epoch[0]) - (not math.isfinite(row[0]))
                 done += 1
@@ -224,23 +225,21 @@ class Trainer:
         pieces = [tf.stack(list(pieces)) for pieces in (*self._chunks("validation"), labels)]
         return pieces, tf.constant(len(self.labels["validation"]))
 
-    def _row(self, sums: np.ndarray) -> Row:
+    def _row(self, sums: Sequence[float]) -> Row:
         """Return a row of the history from what an epoch adds up."""
-        width, train = self.answers.width, self.labels["train"]
+        width = self.answers.width
         # An epoch can have more or fewer examples than the data.
-        share = len(train) / self._length
-        loss, score = sums[0] / self._length, self.answers.score(sums[1 : 1 + width] * share, train)
-        if "validation" not in self.labels:
+        share = len(self.labels["train"]) / self._length
+        score = self.answers.score([tally * share for tally in sums[1 : 1 + width]], self._whole["train"])
+        loss, rest = sums[0] / self._length, sums[1 + width :]
+        if not rest:
             return loss, score, math.nan, math.nan
-        validation = self.labels["validation"]
-        rest = sums[1 + width :]
-        return loss, score, rest[0] / len(validation) + rest[1], self.answers.score(rest[2:], validation)
+        validation_loss = rest[0] / len(self.labels["validation"]) + rest[1]
+        return loss, score, validation_loss, self.answers.score(rest[2:], self._whole["validation"])
 
     def _minimize(self, max_function_calls: int, on_call: Callable[[Row], None]) -> None:
         """Minimize the loss of the whole training set by SciPy's TNC; each function call gives a row."""
         from scipy.optimize import minimize  # takes a quarter of a second, and only TNC needs it
-
-        train = self.labels["train"]
 
         def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
             self._assign(vector)
@@ -251,7 +250,7 @@ class Trainer:
                 actual = self.labels["validation"]
                 named = scoring.measures(self.answers.task, actual, predicted, None)
                 validation = (value, next(iter(named.values())))
-            on_call((float(loss), self.answers.score(tally.numpy(), train), *validation))
+            on_call((float(loss), self.answers.score(tally.numpy().tolist(), self._whole["train"]), *validation))
             return float(loss), gradient.numpy()
 
         start = np.concatenate([variable.numpy().ravel() for variable in self.model.trainable_variables])
