@@ -52,8 +52,14 @@ def measure_pipeline(folder: Path, variables: Mapping[str, str]) -> dict[str, An
     """Time one `dvc repro --force` in the fresh clone at `folder`.
 
     ``floor`` is the time of all runs, divided by the number of workers.
+
+    Raises
+    ------
+    RuntimeError
+        If a result is not that of the commit.
     """
     measured = common.run([*common.DVC, "repro", "--force"], folder, variables)
+    common.run(["git", "diff", "--exit-code", "--stat"], folder, variables)
     stages, seconds = common.stage_seconds(measured), run_seconds(folder / "runs.log")
     workers = int(common.read_yaml(folder / files.PARAMS)["execution"]["workers"])
     return {

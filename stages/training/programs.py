@@ -10,7 +10,7 @@ from stages.training.answers import Answers
 from stages.training.keras import compiled, keras, tf
 from stages.training.losses import loss_of
 from stages.training.roots import BatchNormalization
-from stages.training.tensors import Real, added, only, real_mean, slice_rows, summed
+from stages.training.tensors import added, only, real_mean, slice_rows, summed
 
 # A weight of more numbers is a vector of its own. To cut it out of a longer vector in every step would take longer than
 # a vector more.
@@ -149,11 +149,11 @@ class Programs:
         for vector, value in zip(self._vectors, self.joined(self.trained), strict=True):
             vector.assign(value)
 
-        def step(real: Real | None, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def step(real: tf.Tensor | None, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weights = [tf.convert_to_tensor(vector) for vector in self._vectors]
             loss, gradients, tally = self._value_and_gradients(weights, real, *batch)
             self.optimizer.apply(gradients, self._vectors)
-            count = size if real is None else tf.cast(real.count, tf.float64)
+            count = size if real is None else tf.reduce_sum(tf.cast(real, tf.float64))
             return tf.cast(loss, tf.float64) * count, tally, tf.constant(0.0, tf.float64)
 
         def counted(totals: tuple[tf.Tensor, ...], more: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
@@ -170,9 +170,8 @@ class Programs:
             short = number == place
             first = tf.where(short, n_examples - size, (number - tf.cast(number > place, tf.int32)) * size)
             rows = slice_rows(order, first, size)
-            count = tf.where(short, rest, size)
-            which = tf.range(size) >= size - count
-            return step(Real(which, count), *(only(which, tf.gather(array, rows)) for array in train))
+            real = tf.range(size) >= tf.where(short, size - rest, 0)
+            return step(real, *(only(real, tf.gather(array, rows)) for array in train))
 
         zero = tf.constant(0.0, tf.float64)
         nothing: tuple[tf.Tensor, ...] = zero, tf.zeros([self.answers.width], tf.float64), zero
@@ -187,7 +186,7 @@ class Programs:
     def _value_and_gradients(
         self,
         weights: Sequence[tf.Tensor],
-        real: Real | None,
+        real: tf.Tensor | None,
         examples: tf.Tensor,
         targets: tf.Tensor,
         labels: tf.Tensor,
@@ -195,7 +194,7 @@ class Programs:
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Return loss with penalty, gradients, and the tally of a batch; layers with a state take their next one.
 
-        `weights` and gradients are as `joined` returns them. Only the examples `real` count; None is all.
+        `weights` and gradients are as `joined` returns them. Only the examples `real`, bool [n], count; None is all.
         """
         for layer in self.model.layers:
             if isinstance(layer, BatchNormalization):
@@ -209,8 +208,7 @@ class Programs:
             loss = real_mean(losses + self.activity_penalty(active), real) + self.penalty(parts)
         for variable, value in zip(self.reader.non_trainable_variables, state, strict=True):
             variable.assign(value)
-        tally = self.answers.tally(self.answers.read(outputs), labels, real and real.which)
-        return loss, tape.gradient(loss, weights), tally
+        return loss, tape.gradient(loss, weights), self.answers.tally(self.answers.read(outputs), labels, real)
 
     def next_update(self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor]) -> list[tf.Tensor] | None:
         """Return what a step of the optimizer would add to each of `weights`, and leave its state as it is.

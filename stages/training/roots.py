@@ -8,7 +8,7 @@ and divisions are exactly rounded everywhere, and XLA leaves a division by a roo
 from collections.abc import Callable
 
 from stages.training.keras import kept, keras, tf
-from stages.training.tensors import Real, real_mean
+from stages.training.tensors import real_mean
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -21,7 +21,7 @@ def inverse_root(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tens
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """The layer of Keras, by way of `inverse_root`. In training it learns from the examples `real`; None is all."""
 
-    real: Real | None = None
+    real: tf.Tensor | None = None
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         """Return the outputs [n, ..., features] of `inputs` [n, ..., features]; in training, learn their statistics."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from statistics import mean
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -11,13 +11,6 @@ from stages.base.shared import ALIGNMENT
 from stages.training.keras import tf
 
 Sums = TypeVar("Sums")
-
-
-class Real(NamedTuple):
-    """Which examples of a batch count, bool [n], and how many these are, int32."""
-
-    which: tf.Tensor
-    count: tf.Tensor
 
 
 def added(totals: Sums, more: Sums) -> Sums:
@@ -56,16 +49,16 @@ def slice_rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
     return tf.slice(tensor, [start] + [0] * (tensor.shape.rank - 1), [size, *tensor.shape[1:]])
 
 
-def only(which: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """Return `tensor` [n, ...] with zeros in all rows but `which`, bool [n]."""
-    return tf.where(tf.reshape(which, [-1] + [1] * (tensor.shape.rank - 1)), tensor, tf.zeros_like(tensor))
+def only(real: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    """Return `tensor` [n, ...] with zeros in the rows that are not `real`, bool [n]."""
+    return tf.where(tf.reshape(real, [-1] + [1] * (tensor.shape.rank - 1)), tensor, tf.zeros_like(tensor))
 
 
-def real_mean(tensor: tf.Tensor, real: Real | None) -> tf.Tensor:
-    """Return the mean of `tensor` [n, ...] over its rows, or over those that are `real`."""
+def real_mean(tensor: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
+    """Return the mean of `tensor` [n, ...] over its rows, or over those that are `real`, bool [n]."""
     if real is None:
         return tf.reduce_mean(tensor, axis=0)
-    return tf.reduce_sum(only(real.which, tensor), axis=0) / tf.cast(real.count, tensor.dtype)
+    return tf.reduce_sum(only(real, tensor), axis=0) / tf.reduce_sum(tf.cast(real, tensor.dtype))
 
 
 def exact_mean(losses: np.ndarray) -> float:
