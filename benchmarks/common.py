@@ -8,14 +8,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ruamel.yaml import YAML
 
 from stages.base import files
@@ -26,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
 PACKAGES = ("dvc", "joblib", "keras", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
 DVC = (sys.executable, "-m", "dvc")
+# Seconds between two looks at the memory of processes.
+LOOKING = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,15 @@ class Measured:
         because a child starts as a copy of it.
     lines : list
         (seconds since the start, line of output).
+    peaks : list
+        (seconds since the start, most resident memory in bytes that any process below the command has had by then),
+        several times a second.
     """
 
     seconds: float
     peak_bytes: int
     lines: list[tuple[float, str]]
+    peaks: list[tuple[float, int]]
 
 
 def machine() -> dict[str, Any]:
@@ -120,8 +128,20 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> M
         command, cwd=folder, env=dict(variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
+    ended, peaks = threading.Event(), list[tuple[float, int]]()
+
+    def look() -> None:
+        while not ended.wait(LOOKING):
+            with suppress(psutil.NoSuchProcess):
+                below = psutil.Process(process.pid).children(recursive=True)
+                peaks.append((time.perf_counter() - start, max((_peak_bytes(each.pid) for each in below), default=0)))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
     with process.stdout:
         lines = [(time.perf_counter() - start, line.rstrip("\n")) for line in process.stdout]
+    ended.set()
+    looking.join()
     # The usage of a process includes the children that it waited for.
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
@@ -129,17 +149,38 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> M
     if process.returncode:
         output = "\n".join(line for _, line in lines[-20:])
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
-    return Measured(seconds, usage.ru_maxrss * 1024, lines)
+    return Measured(seconds, usage.ru_maxrss * 1024, lines, peaks)
 
 
-def stage_seconds(measured: Measured) -> dict[str, float]:
-    """Return the seconds per stage of a `dvc repro`, from "Running stage" until DVC turns to the next stage."""
+def _peak_bytes(pid: int) -> int:
+    """Return the most resident memory that a process has had, 0 if it has ended."""
+    with suppress(OSError):
+        match = re.search(r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+        return 1024 * int(match[1]) if match else 0
+    return 0
+
+
+def _stages(measured: Measured) -> dict[str, tuple[float, float]]:
+    """Return when each stage of a `dvc repro` began and ended: at "Running stage", and when DVC turned to the next."""
     turns = [(at, line) for at, line in measured.lines if re.match(r"(Running s|S)tage '", line)]
     ends = [at for at, _ in turns[1:]] + [measured.seconds]
     return {
-        line.split("'")[1]: end - at
+        line.split("'")[1]: (at, end)
         for (at, line), end in zip(turns, ends, strict=True)
         if line.startswith("Running stage")
+    }
+
+
+def stage_seconds(measured: Measured) -> dict[str, float]:
+    """Return the seconds per stage of a `dvc repro`."""
+    return {stage: end - begin for stage, (begin, end) in _stages(measured).items()}
+
+
+def stage_peaks(measured: Measured) -> dict[str, int]:
+    """Return the peak memory in bytes of the largest process per stage of a `dvc repro`."""
+    return {
+        stage: max((peak for at, peak in measured.peaks if begin < at < end), default=0)
+        for stage, (begin, end) in _stages(measured).items()
     }
 
 

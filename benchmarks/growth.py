@@ -35,6 +35,8 @@ SIZES = {
     "row": (100_000, 250_000, 500_000, 750_000, 1_000_000),
 }
 WORKERS = (1, 2, 4, 8)
+# Seconds in which the workers of a cluster must have started.
+STARTING = 120
 FEATURES = 100
 # Each fix sets a key of its own, so that all of them combine.
 FIXES: dict[str, dict[str, Any]] = {
@@ -135,7 +137,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
     local = ["--host", "127.0.0.1", "--no-dashboard"]
     with ExitStack() as stack:
 
-        def start(*command: str) -> None:
+        def start(*command: str) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", *command, *local],
                 cwd=folder,
@@ -145,14 +147,17 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
             )
             stack.callback(process.wait)
             stack.callback(process.terminate)
+            return process
 
-        start("scheduler", "--port", "0", "--scheduler-file", str(file))
+        scheduler = start("scheduler", "--port", "0", "--scheduler-file", str(file))
         while not file.is_file():
+            if scheduler.poll() is not None:
+                raise RuntimeError(f"the Dask scheduler ended with {scheduler.returncode}")
             time.sleep(0.1)
         address = str(files.read_json(file)["address"])
         start("worker", address, "--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0")
         with Client(address) as client:
-            client.wait_for_workers(workers)
+            client.wait_for_workers(workers, timeout=STARTING)
         yield address
 
 

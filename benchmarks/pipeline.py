@@ -25,13 +25,14 @@ def run_seconds(log: Path) -> list[float]:
     return [float(json.loads(line)["seconds"]) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def by_kind(stages: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return number and seconds of the stages, by the name before @."""
-    kinds: dict[str, dict[str, float]] = defaultdict(lambda: {"stages": 0, "seconds": 0.0})
-    for stage, seconds in stages.items():
+def by_kind(seconds: Mapping[str, float], peaks: Mapping[str, int]) -> dict[str, dict[str, float]]:
+    """Return number, seconds and peak memory in bytes of the stages, by the name before @."""
+    kinds: dict[str, dict[str, float]] = defaultdict(lambda: {"stages": 0, "seconds": 0.0, "peak_bytes": 0})
+    for stage, lasted in seconds.items():
         kind = kinds[stage.partition("@")[0]]
         kind["stages"] += 1
-        kind["seconds"] += seconds
+        kind["seconds"] += lasted
+        kind["peak_bytes"] = max(kind["peak_bytes"], peaks[stage])
     return dict(kinds)
 
 
@@ -65,7 +66,7 @@ def measure_pipeline(folder: Path, variables: Mapping[str, str]) -> dict[str, An
     return {
         "seconds": measured.seconds,
         "peak_bytes": measured.peak_bytes,
-        "stages": by_kind(stages),
+        "stages": by_kind(stages, common.stage_peaks(measured)),
         "dvc_seconds": measured.seconds - sum(stages.values()),
         "runs": len(seconds),
         "workers": workers,

@@ -110,12 +110,18 @@ def pipeline_part(result: Mapping[str, Any]) -> str:
     goals = result["goals"]
     rows = [[name, spread(figures), goals.get(name, "")] for name, figures in result["figures"].items()]
     first = result["rounds"][0]
+    stages = sorted(first["pipeline"]["stages"].items(), key=lambda item: -float(item[1]["seconds"]))
+    parts = [
+        [f"`{name}`", f"{of['stages']}", f"{of['seconds']:.3g}", f"{of['peak_bytes'] / 2**20:,.0f}"]
+        for name, of in stages
+    ]
     says = (
         f"The whole pipeline, {first['pipeline']['runs']:,} runs. The floor is the time of all runs, compilation\n"
         "included, divided by the number of workers. The time of the script is extrapolated from a sample of\n"
         f"{first['script']['sampled_runs']} runs with at most {result['settings']['epochs']} epochs each.\n"
     )
-    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
+    whole = f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
+    return f"{whole}\n{table(['stage', 'for how many cases', 'seconds', 'MiB of the largest process'], parts)}"
 
 
 def edits_part(result: Mapping[str, Any]) -> str:
