@@ -178,7 +178,7 @@ def with_workers(workers: int) -> dict[str, Any]:
         "workers": workers,
         "seconds": measured.seconds,
         "runs": len(runs),
-        "tasks": 1 + 2 * len(units(tasks, data, len(tasks))),
+        "tasks": 1 + 2 * len(units(tasks, data, workers)),
         "bytes_per_run": sum(path.stat().st_size for path in runs) / len(runs),
         "data_bytes": len(pickle.dumps(data)),
     }

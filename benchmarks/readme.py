@@ -1,4 +1,4 @@
-"""Write the tables of README.md, docs/performance.md and docs/search.md from reports/results/ and benchmarks/results/.
+"""Write the tables of README.md and of the docs from reports/results/ and benchmarks/results/.
 
 No number in these tables is typed by hand; a test compares them with the files.
 """
@@ -16,6 +16,7 @@ from stages.config.network import WHEN
 from stages.tracking.content import interval
 
 README, PERFORMANCE, SEARCH = Path("README.md"), Path("docs/performance.md"), Path("docs/search.md")
+SCALING = Path("docs/scaling.md")
 BEGIN, END = "<!-- {}: written by `python -m benchmarks.readme` -->\n", "<!-- end of {} -->\n"
 CASES = ("mnist", "ex4")
 # What the variants and baselines of these cases are, for a reader who does not know their names.
@@ -45,6 +46,8 @@ DESCRIPTIONS = {
 }
 # Rows of the loop that train; the others only multiply matrices.
 TRAINING = ("model_fit", "model_fit_compiled", "pytorch", "scikit_learn", "jax_scan")
+# What a cluster is extrapolated to.
+MACHINES, WORKERS_EACH, RUNS = (1, 10, 100), 2, 10_000
 UNITS = {"seed": (1, "seed"), "point": (1, "point"), "row": (100_000, "100,000 rows of 100 features")}
 
 
@@ -110,18 +113,20 @@ def pipeline_part(result: Mapping[str, Any]) -> str:
     goals = result["goals"]
     rows = [[name, spread(figures), goals.get(name, "")] for name, figures in result["figures"].items()]
     first = result["rounds"][0]
-    stages = sorted(first["pipeline"]["stages"].items(), key=lambda item: -float(item[1]["seconds"]))
-    parts = [
-        [f"`{name}`", f"{of['stages']}", f"{of['seconds']:.3g}", f"{of['peak_bytes'] / 2**20:,.0f}"]
-        for name, of in stages
-    ]
+    stages = first["pipeline"]["stages"]
+    seconds, peaks = ({name: of[figure] for name, of in stages.items()} for figure in ("seconds", "peak_bytes"))
     says = (
         f"The whole pipeline, {first['pipeline']['runs']:,} runs. The floor is the time of all runs, compilation\n"
         "included, divided by the number of workers. The time of the script is extrapolated from a sample of\n"
         f"{first['script']['sampled_runs']} runs with at most {result['settings']['epochs']} epochs each.\n"
     )
-    whole = f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
-    return f"{whole}\n{table(['stage', 'for how many cases', 'seconds', 'MiB of the largest process'], parts)}"
+    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}\n{parts_table('stage', seconds, peaks)}"
+
+
+def parts_table(title: str, seconds: Mapping[str, float], peaks: Mapping[str, float]) -> str:
+    """Return the seconds and the peak memory, in bytes, of each part of a measurement, in their order."""
+    rows = [[f"`{name}`", f"{lasted:.3g}", f"{peaks[name] / 2**20:,.0f}"] for name, lasted in seconds.items()]
+    return table([title, "seconds", "MiB of the largest process"], rows)
 
 
 def edits_part(result: Mapping[str, Any]) -> str:
@@ -164,13 +169,36 @@ def growth_part(result: Mapping[str, Any]) -> str:
     return f"{grown}\n{says}\n{table(['workers', 'seconds', 'runs', 'Dask tasks', 'bytes of a run'], workers)}"
 
 
+def scaling_part() -> str:
+    """Return what many machines would do, extrapolated from one worker; empty without a measurement."""
+    path = common.RESULTS / "growth.json"
+    measured = files.read_json(path)["workers"] if path.is_file() else []
+    if not measured:
+        return ""
+    one = measured[0]
+    rows = []
+    for machines in MACHINES:
+        workers = machines * WORKERS_EACH
+        figures = (
+            RUNS * one["tasks"] / one["runs"],
+            workers * one["data_bytes"] / 1e9,
+            RUNS * one["bytes_per_run"] / 1e9,
+            RUNS * one["seconds"] / one["runs"] / workers / 60,
+        )
+        rows.append([f"{machines}", f"{workers}", f"{figures[0]:,.0f}", *(f"{value:.3g}" for value in figures[1:])])
+    header = ["machines", "workers", "tasks", "GB of data to workers", "GB of runs back", "minutes at least"]
+    return f"\n{table(header, rows)}\n"
+
+
 def small_part(result: Mapping[str, Any]) -> str:
     """Return how long a small case takes, and how much of that is compiling."""
     rows = [
         [name, spread(figures), f"at most {result['goals'][name]:.2g}"] for name, figures in result["figures"].items()
     ]
     says = "A case of one's own, from the file to the result: 600 rows, layers of 32, 16 and 3 units, 200 epochs.\n"
-    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
+    first = result["records"][0]
+    parts = parts_table("stage", first["stages"], first["peak_bytes"])
+    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}\n{parts}"
 
 
 def searched_part(result: Mapping[str, Any]) -> str:
@@ -182,7 +210,8 @@ def searched_part(result: Mapping[str, Any]) -> str:
         f"same fixes by Optuna's TPE, each training a plain `model.fit`. Both train {first['whichfix']['trainings']}\n"
         f"runs; the time of Optuna is extrapolated from {first['optuna']['sample']}.\n"
     )
-    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}"
+    parts = parts_table("command", first["whichfix"]["seconds"], first["whichfix"]["peak_bytes"])
+    return f"{says}\n{table(['', 'median (lowest–highest)', 'goal'], rows)}\n{parts}"
 
 
 BENCHMARKS = {
@@ -251,6 +280,7 @@ def main() -> None:
         (PERFORMANCE, "benchmarks", benchmarks_part()),
         (SEARCH, "search", search_part()),
         (SEARCH, "factorials", factorials_part()),
+        (SCALING, "scaling", scaling_part()),
     ]
     for path, name, content in written:
         path.write_text(replaced(path.read_text(encoding="utf-8"), name, content), encoding="utf-8")

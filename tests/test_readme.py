@@ -44,6 +44,7 @@ def test_every_variant_and_baseline_of_the_table_is_described(cases: list[result
 
 def test_the_tables_of_the_benchmarks_are_what_they_measured() -> None:
     assert readme.section(text_of("docs/performance.md"), "benchmarks") == readme.benchmarks_part()
+    assert readme.section(text_of("docs/scaling.md"), "scaling") == readme.scaling_part()
 
 
 def test_the_readme_is_short() -> None:

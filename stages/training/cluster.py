@@ -6,7 +6,7 @@ import logging
 import operator
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,9 +37,12 @@ async def _greet(address: str) -> None:
     (await asyncio.wait_for(greeting, SECONDS)).abort()
 
 
-def train_units(units: Sequence[Sequence[Task]], data: Prepared, scheduler: str | None) -> Iterator[list[Trained]]:
-    """Train `units` on the cluster of `scheduler` and yield the runs of each unit as it ends.
+def train_units(
+    units_for: Callable[[int], Sequence[Sequence[Task]]], data: Prepared, scheduler: str | None
+) -> Iterator[list[Trained]]:
+    """Train the units for the workers of the cluster of `scheduler`, and yield the runs of each unit as it ends.
 
+    `units_for` returns them for a number of workers; a worker with several threads counts as so many.
     Without an address, Dask's own configuration names the scheduler (DASK_SCHEDULER_ADDRESS). Dask runs the unit of a
     lost worker again.
 
@@ -93,6 +96,7 @@ def train_units(units: Sequence[Sequence[Task]], data: Prepared, scheduler: str 
                     f"the Dask worker {worker} may compute other bits: {differing[0]}; start it in a clone of this "
                     f'commit with `eval "$(python -m stages settings)" && python -m dask worker {address}`'
                 )
+        units = units_for(sum(client.nthreads().values()))
         # Pickled, because the scheduler unpickles what a task is made of and need not have this code. A worker that
         # lost the data unpickles them again.
         shared = client.submit(pickle.loads, pickle.dumps(data), pure=False)

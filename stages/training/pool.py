@@ -1,10 +1,11 @@
 """Many runs side by side, in processes or threads of this machine or on a Dask cluster."""
 
 import heapq
+import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,7 +17,6 @@ from typing import Any
 
 from stages.base import console
 from stages.base.shared import share
-from stages.config.network import Network
 from stages.config.planned import Configuration
 from stages.config.schema import Execution
 from stages.data.prepared import Prepared
@@ -71,7 +71,7 @@ def opened(data: Prepared, execution: Execution) -> Iterator[Callable[[Sequence[
         from stages.training import cluster  # Dask is an optional dependency
 
         def on_cluster(tasks: Sequence[Task]) -> Iterator[Trained]:
-            for trained in cluster.train_units(units(tasks, data, len(tasks)), data, execution.scheduler):
+            for trained in cluster.train_units(partial(units, tasks, data), data, execution.scheduler):
                 yield from trained
 
         yield on_cluster
@@ -113,11 +113,14 @@ def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task
         parts = ((COMPILING + work[key] / number, key) for key, number in pieces.items() for _ in range(number))
         return sorted(parts, key=itemgetter(0), reverse=True)
 
+    def ending(pieces: Mapping[Program, int]) -> float:
+        return end([seconds for seconds, _ in lasting(pieces)], workers)
+
     pieces = {key: min(len(group), max(1, int((COMPILING + work[key]) / fair))) for key, group in groups.items()}
     while pieces:
         longest = lasting(pieces)[0][1]
         more = pieces | {longest: pieces[longest] + 1}
-        if more[longest] > len(groups[longest]) or _end(lasting(more), workers) >= _end(lasting(pieces), workers):
+        if more[longest] > len(groups[longest]) or ending(more) >= ending(pieces):
             break
         pieces = more
     starts = dict.fromkeys(pieces, 0)
@@ -128,10 +131,10 @@ def units(tasks: Sequence[Task], data: Prepared, workers: int) -> list[list[Task
     return found
 
 
-def _end(lasting: Sequence[tuple[float, Program]], workers: int) -> float:
-    """Return when the last of `workers` ends, if each takes the next piece when it is free."""
+def end(lasting: Iterable[float], workers: int) -> float:
+    """Return the second in which the last of `workers` ends, if each takes the next of pieces that take `lasting`."""
     ends = [0.0] * workers
-    for seconds, _ in lasting:
+    for seconds in lasting:
         heapq.heapreplace(ends, ends[0] + seconds)
     return max(ends)
 
@@ -149,21 +152,15 @@ def examples_of(configuration: Configuration, data: Prepared) -> int:
 
 def rough_seconds(configuration: Configuration, data: Prepared) -> float:
     """Return a rough estimate of how long a run takes, without compiling."""
-    return PER_WEIGHT_AND_EXAMPLE * examples_of(configuration, data) * _passes(configuration.network)
+    network = configuration.network
+    calls: int = network.optimizer.get("max_function_calls", 0)
+    widths = (math.prod(data.shape), *(layer["units"] for layer in network.dense))
+    weights: int = sum(before * after for before, after in pairwise(widths))
+    return PER_WEIGHT_AND_EXAMPLE * examples_of(configuration, data) * (network.epochs or calls) * weights
 
 
 def _seconds(tasks: Sequence[Task], data: Prepared) -> float:
     return sum(rough_seconds(task.configuration, data) for task in tasks)
-
-
-def _passes(network: Network) -> int:
-    """Return the number of epochs or function calls times the number of weights, without the first layer's size."""
-    calls: int = network.optimizer.get("max_function_calls", 0)
-    passes = network.epochs or calls
-    # 784 and 400 inputs are near enough for an estimate.
-    widths = (600, *(layer["units"] for layer in network.dense))
-    weights: int = sum(before * after for before, after in pairwise(widths))
-    return passes * weights
 
 
 class _Kept(threading.local):

@@ -1,6 +1,5 @@
 """How long training will take on this machine, estimated from runs.log, which has the seconds of earlier runs."""
 
-import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,15 +74,13 @@ def estimate(
     pace = median(row.typical / row.rough for row in known)
     by_folder = {row.configuration.folder: row for row in own}
     by_likeness = {_likeness(row.configuration): row for row in own}
-    ends = [0.0] * workers
-    for unit in pool.units(tasks, data, workers):
-        lasting = compiling
-        for task in unit:
-            configuration = task.configuration
-            before = by_folder.get(configuration.folder) or by_likeness.get(_likeness(configuration))
-            lasting += pool.rough_seconds(configuration, data) * (before.typical / before.rough if before else pace)
-        heapq.heapreplace(ends, ends[0] + lasting)
-    return max(ends)
+
+    def seconds(configuration: Configuration) -> float:
+        before = by_folder.get(configuration.folder) or by_likeness.get(_likeness(configuration))
+        return pool.rough_seconds(configuration, data) * (before.typical / before.rough if before else pace)
+
+    units = pool.units(tasks, data, workers)
+    return pool.end((compiling + sum(seconds(task.configuration) for task in unit) for unit in units), workers)
 
 
 def _likeness(configuration: Configuration) -> tuple[Any, ...]:

@@ -43,7 +43,7 @@ def client(scheduler: str) -> Iterator[Any]:
 
 
 def units(tasks: list[list[Task]], scheduler: str | None) -> Generator[list[Trained], None, None]:
-    return cast(Generator[list[Trained], None, None], cluster.train_units(tasks, DATA, scheduler))
+    return cast(Generator[list[Trained], None, None], cluster.train_units(lambda workers: tasks, DATA, scheduler))
 
 
 def refusal(scheduler: str | None) -> str:
