@@ -134,7 +134,7 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> M
         while not ended.wait(LOOKING):
             with suppress(psutil.NoSuchProcess):
                 below = psutil.Process(process.pid).children(recursive=True)
-                peaks.append((time.perf_counter() - start, max((_peak_bytes(each.pid) for each in below), default=0)))
+                peaks.append((time.perf_counter() - start, max((peak_bytes(each.pid) for each in below), default=0)))
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()
@@ -152,7 +152,7 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> M
     return Measured(seconds, usage.ru_maxrss * 1024, lines, peaks)
 
 
-def _peak_bytes(pid: int) -> int:
+def peak_bytes(pid: int) -> int:
     """Return the most resident memory that a process has had, 0 if it has ended."""
     with suppress(OSError):
         match = re.search(r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)

@@ -5,6 +5,7 @@ prepared data of this working copy or on made-up rows. The workers are processes
 """
 
 import argparse
+import os
 import pickle
 import subprocess
 import sys
@@ -112,8 +113,8 @@ def with_points(count: int) -> common.Measured:
     return measure(content("ex4", 2, {"epochs": 5}, count.bit_length() - 1), ex4())
 
 
-def with_rows(count: int) -> common.Measured:
-    """Train two seeds of a small network for two epochs on `count` made-up rows of 100 features."""
+def made_up(count: int) -> tuple[dict[str, Any], Prepared]:
+    """Return a params.yaml for two seeds of a small network for two epochs, and `count` rows of 100 features."""
     random = np.random.default_rng(0)
     y = np.arange(count, dtype=np.uint8) % small.CLASSES
     centers = random.normal(size=(small.CLASSES, FEATURES)).astype(np.float32)
@@ -124,7 +125,12 @@ def with_rows(count: int) -> common.Measured:
     case = params["cases"][small.CASE]
     case |= {"fixes": {}, "data": {"file": f"data/own/{small.CASE}.npz"}, "judged_by": "train"}
     case["as_posted"] |= {"epochs": 2, "batch_size": 256}
-    return measure(params | {"seeds": [0, 1]}, Prepared({"train": x}, {"train": y}, facts))
+    return params | {"seeds": [0, 1]}, Prepared({"train": x}, {"train": y}, facts)
+
+
+def with_rows(count: int) -> common.Measured:
+    """Train on `count` made-up rows."""
+    return measure(*made_up(count))
 
 
 MEASURES: dict[str, Callable[[int], common.Measured]] = {"seed": with_seeds, "point": with_points, "row": with_rows}
@@ -161,6 +167,23 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
         yield address
 
 
+def train_on(address: str, folder: Path, params: Mapping[str, Any]) -> common.Measured:
+    """Run `train` for the only case of `params` on the cluster at `address`."""
+    common.write_yaml(folder / files.PARAMS, {**params, "execution": {"backend": "dask", "scheduler": address}})
+    return common.run([sys.executable, "-m", "stages", "train", *params["cases"]], folder, common.environment())
+
+
+def peak_on_cluster(count: int) -> int:
+    """Return the peak memory in bytes of the largest of two Dask workers that train on `count` made-up rows."""
+    params, data = made_up(count)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        prepare(Path(name), params, data)
+        address = stack.enter_context(cluster(Path(name), 2))
+        train_on(address, Path(name), params)
+        with Client(address) as client:
+            return max(map(common.peak_bytes, client.run(os.getpid).values()))
+
+
 def with_workers(workers: int) -> dict[str, Any]:
     """Train 32 points of ex4 with two seeds each on a Dask cluster; return its seconds, tasks and bytes."""
     data, params = ex4(), content("ex4", 2, {"epochs": 20}, 5)
@@ -168,18 +191,16 @@ def with_workers(workers: int) -> dict[str, Any]:
         folder = Path(name)
         case = prepare(folder, params, data)
         with cluster(folder, workers) as address:
-            params |= {"execution": {"backend": "dask", "scheduler": address}}
-            common.write_yaml(folder / files.PARAMS, params)
-            measured = common.run([sys.executable, "-m", "stages", "train", case], folder, common.environment())
-        runs = list((folder / "runs" / case).rglob("*.npz"))
+            measured = train_on(address, folder, params)
+        sizes = [path.stat().st_size for path in (folder / "runs" / case).rglob("*.npz")]
         planned = load_runs(folder / "configs" / case / "runs.json")
     tasks = [Task(configuration, seed) for configuration in planned.runs for seed in configuration.seeds]
     return {
         "workers": workers,
         "seconds": measured.seconds,
-        "runs": len(runs),
+        "runs": len(sizes),
         "tasks": 1 + 2 * len(units(tasks, data, workers)),
-        "bytes_per_run": sum(path.stat().st_size for path in runs) / len(runs),
+        "bytes_per_run": sum(sizes) / len(sizes),
         "data_bytes": len(pickle.dumps(data)),
     }
 
@@ -216,7 +237,18 @@ def main() -> None:
         line = result[unit]["seconds"]
         say(f"{line['slope']:.3g} s per {unit} + {line['constant']:.3g} s (R² {line['r_squared']:.4f})")
     workers = [with_workers(count) for count in WORKERS] if "worker" in arguments.series else []
-    common.save("growth", {"settings": {"repeats": arguments.repeats}, "series": result, "workers": workers})
+    few, many = SIZES["row"][0], SIZES["row"][-1]
+    grown = peak_on_cluster(many) - peak_on_cluster(few) if workers else None
+    common.save(
+        "growth",
+        {
+            "settings": {"repeats": arguments.repeats},
+            "series": result,
+            "workers": workers,
+            "cluster_bytes_per_row": grown and grown / (many - few),
+            "data_bytes_per_row": FEATURES * np.dtype(np.float32).itemsize,
+        },
+    )
 
 
 if __name__ == "__main__":

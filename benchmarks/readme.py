@@ -157,6 +157,9 @@ def growth_part(result: Mapping[str, Any]) -> str:
         rows.append([label, f"{min(sizes):,} to {max(sizes):,}", *lines])
     says = "Growth of `train`: the slope of a line through the measurements, plus its constant.\n"
     grown = f"{says}\n{table(['per', 'measured for', 'seconds', 'MiB of the largest process'], rows)}"
+    if "row" in result["series"]:
+        times = result["series"]["row"]["peak_mib"]["slope"] * 2**20 / result["data_bytes_per_row"]
+        grown += f"\nWith more rows, the largest process grows by {times:.2g} times the data (goal: at most 1.5).\n"
     formats = {"workers": "", "seconds": ".3g", "runs": "", "tasks": "", "bytes_per_run": ",.0f"}
     workers = [[format(row[name], form) for name, form in formats.items()] for row in result["workers"]]
     if not workers:
@@ -166,7 +169,9 @@ def growth_part(result: Mapping[str, Any]) -> str:
         f"The same runs on a Dask cluster of processes on this machine, which has {cores} cores. Each worker gets the\n"
         f"data once, {megabytes:.3g} MB.\n"
     )
-    return f"{grown}\n{says}\n{table(['workers', 'seconds', 'runs', 'Dask tasks', 'bytes of a run'], workers)}"
+    grown += f"\n{says}\n{table(['workers', 'seconds', 'runs', 'Dask tasks', 'bytes of a run'], workers)}"
+    times = result["cluster_bytes_per_row"] / result["data_bytes_per_row"]
+    return f"{grown}\nWith more rows, the largest worker of a cluster grows by {times:.2g} times the data.\n"
 
 
 def scaling_part() -> str:

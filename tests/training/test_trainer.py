@@ -15,6 +15,7 @@ from scipy.special import expit, softmax
 from stages.config.network import Network
 from stages.data.prepared import Prepared
 from stages.training import model as models
+from stages.training import programs
 from stages.training.runs import Run
 from stages.training.trainer import Trainer
 from training.by_keras import fit
@@ -169,6 +170,16 @@ def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Tr
     assert bits(trainer.run(5)) == bits(Trainer(trainer.network, other).run(5)) != bits(run)
     trainer.load(PICTURES)
     assert bits(trainer.run(5)) == bits(run)
+
+
+@pytest.mark.parametrize("large", [0, 30])
+def test_no_bit_depends_on_which_weights_share_a_vector(
+    large: int, trainer: Trainer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "LARGE", large)
+    apart = Trainer(trainer.network, PICTURES)
+    assert len(apart.programs.groups) > len(trainer.programs.groups)
+    assert bits(apart.run(5)) == bits(run)
 
 
 @pytest.mark.parametrize(
