@@ -52,7 +52,7 @@ with _muted(), _hidden("jax", "matplotlib", "pandas", "sklearn"):
     import keras
     import tensorflow as tf
 
-    # No public function gives this operation of XLA.
+    # No public function gives its operations.
     from tensorflow.compiler.tf2xla.python import xla
 
     # The search for devices prints too, and would otherwise come with the first tensor.
@@ -99,4 +99,4 @@ def plain_errors(function: Callable[Arguments, Result]) -> Callable[Arguments, R
     return call
 
 
-__all__ = ["compiled", "kept", "keras", "plain_errors", "tf"]
+__all__ = ["compiled", "kept", "keras", "plain_errors", "tf", "xla"]

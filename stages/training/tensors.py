@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from stages.base.shared import ALIGNMENT
-from stages.training.keras import tf
+from stages.training.keras import tf, xla
 
 Sums = TypeVar("Sums")
 
@@ -46,7 +46,8 @@ def chunks(array: np.ndarray, rows: int) -> Iterator[tf.Tensor]:
 
 def slice_rows(tensor: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
     """Return `size` rows of `tensor` from `start` on; the size is static, as XLA needs it."""
-    return tf.slice(tensor, [start] + [0] * (tensor.shape.rank - 1), [size, *tensor.shape[1:]])
+    # `tf.slice` would compile a program anew for each value of what `start` is computed from.
+    return xla.dynamic_slice(tensor, tf.stack([start] + [0] * (tensor.shape.rank - 1)), [size, *tensor.shape[1:]])
 
 
 def only(real: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The compiled loop learns and reports what `model.fit` does, and TNC what SciPy does on the exercise's cost."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -170,6 +171,17 @@ def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Tr
     assert bits(trainer.run(5)) == bits(Trainer(trainer.network, other).run(5)) != bits(run)
     trainer.load(PICTURES)
     assert bits(trainer.run(5)) == bits(run)
+
+
+def test_one_program_trains_in_any_order(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs, calls = trainer.programs.epochs, list[tuple[Any, ...]]()
+    monkeypatch.setattr(trainer.programs, "epochs", lambda *given: (calls.append(given), epochs(*given))[1])
+    trainer.run(5)
+    program = epochs.experimental_get_compiler_ir(*calls[0])(stage="hlo")
+    # XLA would compile anew for each value of what is no parameter.
+    for numbers in calls[0][0]:
+        shape = ",".join(map(str, numbers.shape))
+        assert re.search(rf"s32\[{shape}\]\S* parameter\(", program)
 
 
 @pytest.mark.parametrize("large", [0, 30])
