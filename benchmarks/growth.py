@@ -176,12 +176,12 @@ def train_on(address: str, folder: Path, params: Mapping[str, Any]) -> common.Me
 def peak_on_cluster(count: int) -> int:
     """Return the peak memory in bytes of the largest of two Dask workers that train on `count` made-up rows."""
     params, data = made_up(count)
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as name:
         prepare(Path(name), params, data)
-        address = stack.enter_context(cluster(Path(name), 2))
-        train_on(address, Path(name), params)
-        with Client(address) as client:
-            return max(map(common.peak_bytes, client.run(os.getpid).values()))
+        with cluster(Path(name), 2) as address:
+            train_on(address, Path(name), params)
+            with Client(address) as client:
+                return max(map(common.peak_bytes, client.run(os.getpid).values()))
 
 
 def with_workers(workers: int) -> dict[str, Any]:

@@ -102,9 +102,9 @@ def loop_part(result: Mapping[str, Any]) -> str:
         rows.append([name, ours, *(spread(figures) if figures else "not measured" for figures in times)])
     says = (
         "One epoch on one thread. The other columns are relative to whichfix (2.0 = twice as long). The second\n"
-        "`model.fit` uses `steps_per_execution` and `jit_compile`. With a batch of all 5,000 examples, nearly all of\n"
-        "our time goes into two products of matrices, where JAX cuts the sums in another way. To form the gradient of\n"
-        "a kernel as its transpose would be faster there, but it would change the results.\n"
+        "`model.fit` uses `steps_per_execution` and `jit_compile`. With a batch of all 5,000 examples, most of our\n"
+        "time goes into two products of matrices. To form the gradient of a kernel as its transpose would be faster\n"
+        "there, but it would change the results.\n"
     )
     return f"{says}\n{table(['network/batch', 'whichfix, ms', *labels], rows)}"
 
