@@ -174,8 +174,14 @@ def test_a_run_has_the_same_bits_whatever_its_trainer_trained_before(trainer: Tr
 
 
 def test_one_program_trains_in_any_order(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    epochs, calls = trainer.programs.epochs, list[tuple[Any, ...]]()
-    monkeypatch.setattr(trainer.programs, "epochs", lambda *given: (calls.append(given), epochs(*given))[1])
+    epochs: Any = trainer.programs.epochs
+    calls: list[tuple[Any, ...]] = []
+
+    def recorded(*given: Any) -> Any:
+        calls.append(given)
+        return epochs(*given)
+
+    monkeypatch.setattr(trainer.programs, "epochs", recorded)
     trainer.run(5)
     program = epochs.experimental_get_compiler_ir(*calls[0])(stage="hlo")
     # XLA would compile anew for each value of what is no parameter.
