@@ -23,23 +23,30 @@ def share(value: Value, path: Path) -> Callable[[], Value]:
     OSError
         If the file cannot be written.
     """
-    buffers: list[pickle.PickleBuffer] = []
-    content = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    places = []
+    read, parts = packed(value)
     try:
         with path.open("wb") as file:
-            for buffer in buffers:
-                file.write(bytes(-file.tell() % ALIGNMENT))
-                start = file.tell()
-                file.write(buffer.raw())
-                places.append(slice(start, file.tell()))
+            file.writelines(parts)
     except OSError as error:
         # Python does not name the file if a write fails.
         raise OSError(error.errno, error.strerror, str(path)) from None
-    return cast(Callable[[], Value], partial(_read, path, content, places))
+    return partial(read, path)
 
 
-def _read(path: Path, content: bytes, places: list[slice]) -> object:
+def packed(value: Value) -> tuple[Callable[[Path], Value], list[memoryview]]:
+    """Return what gives `value` from a file, on any machine, and the bytes of this file in parts, without a copy."""
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    parts, places, end = [], [], 0
+    for buffer in buffers:
+        padding = memoryview(bytes(-end % ALIGNMENT))
+        parts += [padding, buffer.raw()]
+        places.append(slice(end + len(padding), end + len(padding) + parts[-1].nbytes))
+        end = places[-1].stop
+    return cast(Callable[[Path], Value], partial(_read, content, places)), parts
+
+
+def _read(content: bytes, places: list[slice], path: Path) -> object:
     with path.open("rb") as file:
         memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     return pickle.loads(content, buffers=[memory[place] for place in places])

@@ -6,17 +6,30 @@ import logging
 import operator
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
 from stages.base import processor
 from stages.base.errors import UserError
+from stages.base.shared import packed
 from stages.data.prepared import Prepared
 from stages.training.pool import Task, Trained, train_unit
 from stages.training.runs import versions
 
+if TYPE_CHECKING:
+    from distributed import Variable
+
 SECONDS = 10  # for the connection, and then for the first worker
+# The scheduler hands out the data in pieces of so many bytes, so that no worker has all of them in memory twice.
+PIECE = 2**24
+
+# The memory of a worker: the data of its last units.
+_kept: dict[str, Prepared] = {}
+_receiving = threading.Lock()
 
 
 def identity() -> dict[str, str]:
@@ -54,7 +67,7 @@ def train_units(
     """
     try:
         import dask
-        from distributed import Client, KilledWorker, as_completed
+        from distributed import Client, KilledWorker, Variable, as_completed
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
     except ImportError:
@@ -97,16 +110,39 @@ def train_units(
                     f'commit with `eval "$(python -m stages settings)" && python -m dask worker {address}`'
                 )
         units = units_for(sum(client.nthreads().values()))
-        # Pickled, because the scheduler unpickles what a task is made of and need not have this code. A worker that
-        # lost the data unpickles them again.
-        shared = client.submit(pickle.loads, pickle.dumps(data), pure=False)
-        pickled = [pickle.dumps(partial(train_unit, unit)) for unit in units]
-        calls = client.map(pickle.loads, pickled, pure=False)
-        futures = [client.submit(operator.call, call, shared, pure=False) for call in calls]
+        read, parts = packed(data)
+        pieces: list[Variable] = []
         try:
+            for part in parts:
+                for start in range(0, part.nbytes, PIECE):
+                    pieces.append(Variable(client=client))
+                    pieces[-1].set(bytes(part[start : start + PIECE]))
+            # Pickled, because the scheduler unpickles what a task is made of and need not have this code.
+            pickled = [pickle.dumps(partial(_train, unit, pieces, read)) for unit in units]
+            calls = client.map(pickle.loads, pickled, pure=False)
+            futures = [client.submit(operator.call, call, pure=False) for call in calls]
             for future in as_completed(futures, loop=client.loop):
                 yield future.result()
         except KilledWorker as error:
             raise UserError(f"a Dask worker ended again and again ({error.last_worker.address}); see its log") from None
         except (FutureCancelledError, CommClosedError):
             raise UserError(f"the Dask scheduler at {address} is gone; start it, then run `dvc repro` again") from None
+        finally:
+            for piece in pieces:
+                piece.delete()
+
+
+def _train(unit: Sequence[Task], pieces: "Sequence[Variable]", read: Callable[[Path], Prepared]) -> list[Trained]:
+    """Train `unit` in a worker, which gets the data once, piece by piece, and keeps them in a file without a name."""
+    from distributed import get_worker
+
+    name = pieces[0].name
+    with _receiving:
+        if name not in _kept:
+            _kept.clear()
+            with NamedTemporaryFile(dir=get_worker().local_directory) as file:
+                file.writelines(piece.get() for piece in pieces)
+                file.flush()
+                _kept[name] = read(Path(file.name))
+        data = _kept[name]
+    return train_unit(unit, data)

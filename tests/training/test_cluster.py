@@ -16,7 +16,8 @@ from samples import configuration, dataset
 from stages.base import processor
 from stages.base.errors import UserError
 from stages.training import cluster
-from stages.training.pool import Task, Trained
+from stages.training.pool import Task, Trained, train_unit
+from stages.training.runs import Run
 
 dask = pytest.importorskip("dask", reason="Dask is not installed (pip install '.[dask]')")
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (pip install '.[dask]')")
@@ -44,6 +45,11 @@ def client(scheduler: str) -> Iterator[Any]:
 
 def units(tasks: list[list[Task]], scheduler: str | None) -> Generator[list[Trained], None, None]:
     return cast(Generator[list[Trained], None, None], cluster.train_units(lambda workers: tasks, DATA, scheduler))
+
+
+def bits(trained: Trained) -> dict[str, bytes]:
+    assert isinstance(trained.run, Run)
+    return {name: values.tobytes() for name, values in trained.run.weights.items()}
 
 
 def refusal(scheduler: str | None) -> str:
@@ -88,6 +94,22 @@ def test_a_scheduler_that_ends_ends_the_training_in_one_line(tmp_path: Path) -> 
             os.kill(process, signal.SIGKILL)
             with pytest.raises(UserError):
                 list(trained)
+
+
+def test_a_worker_that_is_killed_starts_again_gets_the_data_and_trains_the_same_bits(
+    scheduler: str, client: Any, tmp_path: Path
+) -> None:
+    tasks = [TASK, Task(TASK.configuration, 1)]
+    with servers.dask_worker(scheduler, tmp_path):
+        client.wait_for_workers(1, timeout=servers.START)
+        (process,) = client.run(os.getpid).values()
+        with closing(units([[task] for task in tasks], scheduler)) as trained:
+            found = next(trained)
+            os.kill(process, signal.SIGKILL)
+            found += next(trained)
+        assert process not in client.run(os.getpid).values()
+    weights = {each.task.seed: bits(each) for each in found}
+    assert weights == {task.seed: bits(each) for task in tasks for each in train_unit([task], DATA)}
 
 
 def test_a_cluster_without_workers_is_refused(scheduler: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
