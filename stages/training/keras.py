@@ -3,6 +3,7 @@
 These messages (no GPU found, oneDNN is on) obey no log level and tell nothing to a user of a pipeline for the CPU.
 """
 
+import gc
 import os
 import re
 import sys
@@ -47,8 +48,19 @@ def _hidden(*modules: str) -> Iterator[None]:
             del sys.modules[name]
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Do not look for cycles among the objects that the block makes, now or later: there are many, and they stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 # Keras and TensorFlow import these if they can, for features that no stage uses. That would take two seconds.
-with _muted(), _hidden("jax", "matplotlib", "pandas", "sklearn"):
+with _muted(), _uncollected(), _hidden("jax", "matplotlib", "pandas", "sklearn"):
     import keras
     import tensorflow as tf
 
