@@ -2,7 +2,7 @@
 
 import mmap
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
@@ -24,13 +24,24 @@ def share(value: Value, path: Path) -> Callable[[], Value]:
         If the file cannot be written.
     """
     read, parts = packed(value)
+    write(path, parts)
+    return partial(read, path)
+
+
+def write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write `parts` one after the other to `path`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     try:
         with path.open("wb") as file:
             file.writelines(parts)
     except OSError as error:
         # Python does not name the file if a write fails.
         raise OSError(error.errno, error.strerror, str(path)) from None
-    return partial(read, path)
 
 
 def packed(value: Value) -> tuple[Callable[[Path], Value], list[memoryview]]:

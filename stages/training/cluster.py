@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stages.base import processor
 from stages.base.errors import UserError
-from stages.base.shared import packed
+from stages.base.shared import packed, write
 from stages.data.prepared import Prepared
 from stages.training.pool import Task, Trained, train_unit
 from stages.training.runs import versions
@@ -141,8 +141,7 @@ def _train(unit: Sequence[Task], pieces: "Sequence[Variable]", read: Callable[[P
         if name not in _kept:
             _kept.clear()
             with NamedTemporaryFile(dir=get_worker().local_directory) as file:
-                file.writelines(piece.get() for piece in pieces)
-                file.flush()
+                write(Path(file.name), (piece.get() for piece in pieces))
                 _kept[name] = read(Path(file.name))
         data = _kept[name]
     return train_unit(unit, data)
