@@ -1,5 +1,6 @@
 """Workers of a machine read the training data from one file, and none has a copy of its own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import samples
 
-from stages.base.shared import share
+from stages.base.shared import share, write
 from stages.training.tensors import tensor_of
 from stages.training.trainer import Trainer
 
@@ -30,6 +31,15 @@ def test_a_shared_value_is_the_same_and_a_change_of_it_stays_where_it_is_made(tm
 def test_a_full_disk_is_told_with_the_name_of_the_file() -> None:
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         share(np.zeros(100_000), Path("/dev/full"))
+
+
+def test_an_error_of_what_gives_the_parts_stays_as_it_is(tmp_path: Path) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"first"
+        raise ConnectionError("the other end is gone")
+
+    with pytest.raises(ConnectionError, match="the other end is gone"):
+        write(tmp_path / "data", parts())
 
 
 def test_a_trainer_has_no_copy_of_shared_data(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
         with path.open("wb") as file:
             file.writelines(parts)
     except OSError as error:
+        if error.errno is None:  # of what gives the parts, such as a connection that is closed
+            raise
         # Python does not name the file if a write fails.
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -50,10 +52,11 @@ def packed(value: Value) -> tuple[Callable[[Path], Value], list[memoryview]]:
     content = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     parts, places, end = [], [], 0
     for buffer in buffers:
-        padding = memoryview(bytes(-end % ALIGNMENT))
-        parts += [padding, buffer.raw()]
-        places.append(slice(end + len(padding), end + len(padding) + parts[-1].nbytes))
-        end = places[-1].stop
+        padding, raw = memoryview(bytes(-end % ALIGNMENT)), buffer.raw()
+        start = end + padding.nbytes
+        end = start + raw.nbytes
+        parts += [padding, raw]
+        places.append(slice(start, end))
     return cast(Callable[[Path], Value], partial(_read, content, places)), parts
 
 
